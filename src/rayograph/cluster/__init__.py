@@ -1,0 +1,1 @@
+"""The room of Ray: training, packing and progress on a cluster."""

@@ -1,0 +1,9 @@
+"""What can go wrong, in the two kinds that a command tells apart by its exit status."""
+
+
+class UserError(Exception):
+    """A mistake in what was asked: one line with the value, the rule and the cure; exit status 2."""
+
+
+class Failure(Exception):
+    """Something failed that was asked correctly, such as a store that does not answer; status 1."""

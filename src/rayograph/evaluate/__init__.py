@@ -1,0 +1,1 @@
+"""What a model is worth: predictions, metrics with intervals, tables. No Ray."""
