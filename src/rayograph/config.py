@@ -1,0 +1,188 @@
+"""The one tree of options: presets in, `a.b=c` overrides in, one-line errors out.
+
+YAML scalars are read as text and converted by pydantic, so that `1e-3` is a number where a number
+belongs, and `no` stays a word where a word belongs.
+"""
+
+import difflib
+import json
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError, model_validator
+from pydantic.fields import FieldInfo
+
+from rayograph import storage
+from rayograph.cluster.options import ClusterOptions
+from rayograph.data.options import AugmentOptions, DataOptions, PackOptions, PhantomOptions
+from rayograph.errors import UserError
+from rayograph.models.options import ModelOptions
+from rayograph.train.options import CheckpointOptions, OptimOptions, RunOptions, TrainOptions
+
+
+class Config(BaseModel, frozen=True, extra="forbid"):
+    """Everything that can be chosen about a run."""
+
+    run: RunOptions = RunOptions()
+    data: DataOptions = DataOptions()
+    phantom: PhantomOptions = PhantomOptions()
+    pack: PackOptions = PackOptions()
+    augment: AugmentOptions = AugmentOptions()
+    model: ModelOptions = ModelOptions()
+    train: TrainOptions = TrainOptions()
+    optim: OptimOptions = OptimOptions()
+    checkpoint: CheckpointOptions = CheckpointOptions()
+    cluster: ClusterOptions = ClusterOptions()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Config":
+        size, workers = self.train.batch_size, self.cluster.workers
+        if size < 2 * workers:
+            raise ValueError(
+                f"train.batch_size={size} is too small for cluster.workers={workers}: a worker "
+                f"needs 2 films a step; use at least {2 * workers}, or fewer workers"
+            )
+        if self.model.norm == "sync" and not self.cluster.gpus_per_worker:
+            raise ValueError("model.norm=sync needs GPUs; use model.norm=group on CPUs")
+        return self
+
+
+def load(preset: str | None = None, overrides: Sequence[str] = ()) -> Config:
+    """The config of a preset (a path, a URI, or a shipped preset's name) with overrides applied.
+
+    Raises `UserError` for an unknown key, naming the nearest known one, and for a refused value.
+    """
+    tree = _mapping(storage.read(find_preset(preset)).decode(), preset) if preset else {}
+    for override in overrides:
+        _override(tree, override)
+    return parse(tree)
+
+
+def parse(tree: dict[str, Any]) -> Config:
+    """The config of a nested mapping, as read from a preset or a checkpoint."""
+    try:
+        return Config.model_validate(tree)
+    except ValidationError as error:
+        raise UserError(_one_line(error)) from None
+
+
+def find_preset(name: str) -> str:
+    """The place of a preset: `name` itself where it is a path or a URI, else a shipped one."""
+    if not re.fullmatch(r"[a-z0-9_-]+", name):
+        return storage.absolute(name)
+    here = Path(__file__).parent
+    shipped = [here / "presets", here.parents[1] / "job" / "presets"]  # a wheel's, a checkout's
+    known = {path.stem: path for folder in shipped for path in sorted(folder.glob("*.yaml"))}
+    if name not in known:
+        raise UserError(
+            f"{name}: no such preset{_nearest(name, list(known))}; or give a path or URI"
+        )
+    return str(known[name])
+
+
+def dump(config: Config) -> str:
+    """The config as YAML with each field's meaning and unit beside it; `load` reads it back."""
+    lines: list[str] = []
+    for room, group in config:
+        lines += [f"# {(type(group).__doc__ or '').strip()}", f"{room}:"]
+        for name, field in type(group).model_fields.items():
+            value = json.dumps(group.model_dump(mode="json")[name])
+            lines.append(f"  {f'{name}: {value}':<32}  # {field.description} [{unit(field)}]")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def fields() -> Iterator[tuple[str, FieldInfo]]:
+    """Every option's dotted key and its field."""
+    for room, group in Config.model_fields.items():
+        options = group.annotation
+        assert isinstance(options, type)
+        assert issubclass(options, BaseModel)
+        for name, field in options.model_fields.items():
+            yield f"{room}.{name}", field
+
+
+def unit(field: FieldInfo) -> str:
+    """The unit that a field's value is in."""
+    extra = field.json_schema_extra
+    return str(extra["unit"]) if isinstance(extra, dict) and "unit" in extra else ""
+
+
+class _TextLoader(yaml.BaseLoader):
+    """Reads every scalar as text, but for null; a tag constructs nothing; a key stands once."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        mapping = super().construct_mapping(node, deep=deep)
+        if len(mapping) != len(node.value):
+            keys = [key.value for key, _ in node.value]
+            twice = next(key for key in keys if keys.count(key) > 1)
+            raise yaml.YAMLError(f"the key {twice} stands twice")
+        return mapping
+
+
+_TextLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:null", re.compile(r"^(~|null|Null|NULL|)$"), ["~", "n", "N", ""]
+)
+_TextLoader.add_constructor("tag:yaml.org,2002:null", lambda _loader, _node: None)
+
+
+def _yaml(text: str, place: str | None) -> Any:
+    try:
+        return yaml.load(text, Loader=_TextLoader)  # builds text, lists and mappings only
+    except yaml.YAMLError as error:
+        raise UserError(f"{place}: not YAML: {' '.join(str(error).split())}") from None
+
+
+def _mapping(text: str, place: str | None) -> dict[str, Any]:
+    tree = _yaml(text, place)
+    if tree is None:
+        return {}
+    if not isinstance(tree, dict):
+        raise UserError(f"{place}: a preset is a mapping of rooms to options, such as `data:`")
+    return tree
+
+
+def _override(tree: dict[str, Any], override: str) -> None:
+    key, equals, value = override.partition("=")
+    room, dot, name = key.partition(".")
+    if not (equals and dot and room and name):
+        raise UserError(f"{override}: not an override; write key=value, such as train.epochs=5")
+    known = [key for key, _ in fields()]
+    if key not in known:
+        raise UserError(f"{key}: unknown key{_nearest(key, known)}")
+    group = tree.setdefault(room, {})
+    if group is None:
+        group = tree[room] = {}
+    if not isinstance(group, dict):
+        raise UserError(f"{room}: must hold options, not {group!r}")
+    group[name] = _yaml(value, override)
+
+
+def _nearest(word: str, known: list[str]) -> str:
+    """`; did you mean …?`: the nearest by letters, else what its own room holds."""
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.75)
+    if not close:
+        leaves = {key.rpartition(".")[2]: key for key in known}
+        leaf = difflib.get_close_matches(word.rpartition(".")[2], list(leaves), n=1, cutoff=0.75)
+        close = [leaves[leaf[0]]] if leaf else []
+    if not close:
+        close = [key for key in known if key.partition(".")[0] == word.partition(".")[0]]
+    return f"; did you mean {' or '.join(close)}?" if close else ""
+
+
+def _one_line(error: ValidationError) -> str:
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"][:2])
+    if first["type"] == "extra_forbidden":
+        known = [name for name, _ in fields()] if "." in key else list(Config.model_fields)
+        return f"{key}: unknown key{_nearest(key, known)}"
+    message = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    if not key:
+        return message
+    meaning = dict(fields()).get(key)
+    about = f" ({meaning.description} [{unit(meaning)}])" if meaning else ""
+    value = "" if isinstance(first["input"], dict) else f"={first['input']}"
+    return f"{key}{value}: {message}{about}"

@@ -1,0 +1,129 @@
+"""What can be chosen about training: the loop, its optimizer, its checkpoints, its run folder."""
+
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+
+class TrainOptions(BaseModel, frozen=True, extra="forbid"):
+    """How long, in what batches, and by what measure a run trains."""
+
+    epochs: int = Field(
+        10,
+        ge=1,
+        le=10_000,
+        description="passes over the training films",
+        json_schema_extra={"unit": "epochs"},
+    )
+    batch_size: int = Field(
+        32,
+        ge=2,
+        le=65_536,
+        description="films per optimizer step, over all workers",
+        json_schema_extra={"unit": "films"},
+    )
+    micro_batch: int | None = Field(
+        None,
+        ge=1,
+        description="films per forward pass of a worker, to save memory; null: its whole share",
+        json_schema_extra={"unit": "films"},
+    )
+    seed: int = Field(
+        0,
+        ge=0,
+        description="of weights, order, augmentation and dropout",
+        json_schema_extra={"unit": "seed"},
+    )
+    precision: Literal["auto", "float32", "bf16"] = Field(
+        "auto",
+        description="auto: bf16 autocast on GPUs that have it, else float32",
+        json_schema_extra={"unit": "name"},
+    )
+    class_weights: Literal["none", "balanced"] = Field(
+        "none",
+        description="balanced: a film's loss is weighted by its class's inverse frequency",
+        json_schema_extra={"unit": "name"},
+    )
+    select: Literal["val_auroc", "val_accuracy", "val_loss"] = Field(
+        "val_auroc",
+        description="what the best epoch is best at",
+        json_schema_extra={"unit": "name"},
+    )
+    patience: int | None = Field(
+        None,
+        ge=1,
+        description="stop after so many epochs without a better one; null: never",
+        json_schema_extra={"unit": "epochs"},
+    )
+
+
+class OptimOptions(BaseModel, frozen=True, extra="forbid"):
+    """The optimizer and its schedule."""
+
+    name: Literal["adamw", "adam"] = Field(
+        "adamw", description="optimizer", json_schema_extra={"unit": "name"}
+    )
+    lr: float = Field(
+        1e-3,
+        gt=0,
+        le=10,
+        description="learning rate after warm-up",
+        json_schema_extra={"unit": "per step"},
+    )
+    weight_decay: float = Field(
+        0.01,
+        ge=0,
+        le=10,
+        description="decoupled for adamw, in the gradient for adam",
+        json_schema_extra={"unit": "per step"},
+    )
+    schedule: Literal["cosine", "constant"] = Field(
+        "cosine",
+        description="cosine: falls to zero at the last step",
+        json_schema_extra={"unit": "name"},
+    )
+    warmup_epochs: float = Field(
+        1.0,
+        ge=0,
+        description="linear rise of the learning rate from zero",
+        json_schema_extra={"unit": "epochs"},
+    )
+    clip_norm: float | None = Field(
+        None,
+        gt=0,
+        description="gradients longer than this are shortened; null: never",
+        json_schema_extra={"unit": "L2 norm"},
+    )
+
+
+class CheckpointOptions(BaseModel, frozen=True, extra="forbid"):
+    """When checkpoints are written and which are kept."""
+
+    every: int = Field(
+        1,
+        ge=1,
+        description="epochs between checkpoints; the last epoch always writes one",
+        json_schema_extra={"unit": "epochs"},
+    )
+    keep: int | Literal["all"] = Field(
+        2,
+        description="how many of the best are kept beside the latest; or all",
+        json_schema_extra={"unit": "checkpoints"},
+    )
+
+
+class RunOptions(BaseModel, frozen=True, extra="forbid"):
+    """Where a run lives; its name is its identity."""
+
+    storage: str = Field(
+        "runs",
+        min_length=1,
+        description="folder of runs; each run gets one below it",
+        json_schema_extra={"unit": "URI"},
+    )
+    name: str = Field(
+        "run",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$",
+        description="an unfinished run of this name is resumed, a finished one refused",
+        json_schema_extra={"unit": "name"},
+    )
