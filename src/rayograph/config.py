@@ -62,11 +62,23 @@ def load(preset: str | None = None, overrides: Sequence[str] = ()) -> Config:
 
 
 def parse(tree: dict[str, Any]) -> Config:
-    """The config of a nested mapping, as read from a preset or a checkpoint."""
+    """The config of a nested mapping; paths are made absolute, since workers run elsewhere."""
     try:
-        return Config.model_validate(tree)
+        config = Config.model_validate(tree)
     except ValidationError as error:
         raise UserError(_one_line(error)) from None
+    run = config.run.model_copy(update={"storage": storage.absolute(config.run.storage)})
+    data, model = config.data, config.model
+    if data.uri != "phantom":
+        data = data.model_copy(update={"uri": storage.absolute(data.uri)})
+    if model.weights and is_place(model.weights):
+        model = model.model_copy(update={"weights": storage.absolute(model.weights)})
+    return config.model_copy(update={"run": run, "data": data, "model": model})
+
+
+def is_place(weights: str) -> bool:
+    """Whether `model.weights` is a path or URI; torchvision's own names have no dot or slash."""
+    return "/" in weights or "." in weights
 
 
 def find_preset(name: str) -> str:

@@ -2,7 +2,7 @@
 
 
 class UserError(Exception):
-    """A mistake in what was asked: one line with the value, the rule and the cure; exit status 2."""
+    """A mistake in what was asked, in one line: the value, the rule, the cure; exit status 2."""
 
 
 class Failure(Exception):

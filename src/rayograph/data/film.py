@@ -5,7 +5,7 @@ import warnings
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from rayograph.data.dataset import Recipe
 
@@ -47,7 +47,7 @@ def _open(original: bytes) -> Image.Image:
                 raise FilmError(f"{frames} frames in one file")
             image.load()
             return ImageOps.exif_transpose(image)
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         raise FilmError(f"not a film in {', '.join(FORMATS)}") from None
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise FilmError(" ".join(str(error).split())) from None
@@ -86,4 +86,4 @@ def _resized(gray: Image.Image, recipe: Recipe) -> Film:
         canvas.paste(gray, ((size - gray.width) // 2, (size - gray.height) // 2))
         gray = canvas
     values = np.asarray(gray)
-    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.rint(values), 0, 255), dtype=np.uint8)

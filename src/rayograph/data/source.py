@@ -61,8 +61,7 @@ def open_source(uri: str, options: PackOptions) -> Source:
     Raises `UserError` where no film is found, a column is missing, or a label is empty.
     """
     uri = storage.absolute(uri)
-    table = PurePosixPath(uri).suffix.lower() in (".csv", ".parquet")
-    source = _table(uri, options) if table else _folder(uri, options)
+    source = _table(uri, options) if _is_table(uri) else _folder(uri, options)
     some = {film.split is None for film in source.films}
     if len(some) > 1:
         raise UserError(f"{uri}: some films have a split and some have none; give all or none")
@@ -85,6 +84,26 @@ def films_below(uri: str) -> tuple[list[str], dict[str, int]]:
     if not films:
         raise UserError(f"{uri}: no film found; films end in {', '.join(SUFFIXES)}")
     return films, dict(ignored)
+
+
+def unlabelled(uri: str, options: PackOptions) -> list[tuple[str, str]]:
+    """Films to predict, as pairs of name and URI: all below a folder, or the paths of a table."""
+    uri = storage.absolute(uri)
+    if not _is_table(uri):
+        return [(name, storage.join(uri, name)) for name in films_below(uri)[0]]
+    paths = _read_table(uri, [options.path_column]).column(options.path_column).to_pylist()
+    return [(path, _place(uri, path)) for path in paths]
+
+
+def _is_table(uri: str) -> bool:
+    return PurePosixPath(uri).suffix.lower() in (".csv", ".parquet")
+
+
+def _place(table: str, path: str) -> str:
+    """Where a film of a table lies: relative to the table, unless it says otherwise."""
+    if path.startswith("/") or "://" in path:
+        return path
+    return storage.join(storage.parent(table), path)
 
 
 def _folder(uri: str, options: PackOptions) -> Source:
@@ -134,7 +153,15 @@ def _patients(
 
 
 def _table(uri: str, options: PackOptions) -> Source:
-    table = _read_table(uri, options)
+    if options.patient_column is None:
+        raise UserError(
+            f"{uri}: a table names its patients: pack.patient_column=COLUMN, or "
+            "pack.patient_column=none where each film is its own patient"
+        )
+    wanted = [options.path_column, options.label_column]
+    if options.patient_column != "none":
+        wanted.append(options.patient_column)
+    table = _read_table(uri, wanted, options.split_column)
     columns = {name: table.column(name).to_pylist() for name in table.column_names}
     paths, labels = columns.pop(options.path_column), columns.pop(options.label_column)
     splits = columns.pop(options.split_column, None)
@@ -146,12 +173,11 @@ def _table(uri: str, options: PackOptions) -> Source:
     else:
         patients = columns.pop(options.patient_column)
     _check_rows(uri, options, paths, labels, patients)
-    base = storage.parent(uri)
     names = list(columns)
     films = tuple(
         Listed(
             sample_id=path,
-            uri=path if path.startswith("/") or "://" in path else storage.join(base, path),
+            uri=_place(uri, path),
             label=label,
             patient_id=patient,
             split=_part(uri, splits[i]) if splits else None,
@@ -162,16 +188,9 @@ def _table(uri: str, options: PackOptions) -> Source:
     return Source(uri, films, _classes(uri, films, options), findings)
 
 
-def _read_table(uri: str, options: PackOptions) -> Any:
-    wanted = [options.path_column, options.label_column]
-    if options.patient_column is None:
-        raise UserError(
-            f"{uri}: a table names its patients: pack.patient_column=COLUMN, or "
-            "pack.patient_column=none where each film is its own patient"
-        )
-    if options.patient_column != "none":
-        wanted.append(options.patient_column)
-    text = [*wanted, options.split_column]
+def _read_table(uri: str, wanted: list[str], *optional: str) -> Any:
+    """A table whose `wanted` columns, and the optional ones that it has, are text."""
+    text = [*wanted, *optional]
     data = io.BytesIO(storage.read(uri))
     try:
         if uri.lower().endswith(".csv"):

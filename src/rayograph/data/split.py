@@ -88,13 +88,14 @@ def difference_hash(gray9x8: npt.NDArray[np.uint8]) -> np.uint64:
     Source: N. Krawetz, "Kind of Like That", 2013.
     """
     bits = (gray9x8[:, 1:] > gray9x8[:, :-1]).ravel()
-    return np.frombuffer(np.packbits(bits).tobytes(), dtype=">u8")[0].astype(np.uint64)
+    return np.uint64(int.from_bytes(np.packbits(bits).tobytes(), "big"))
 
 
 def _standardised(thumbs: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
     flat = thumbs.reshape(len(thumbs), -1).astype(np.float32)
     flat -= flat.mean(axis=1, keepdims=True)
-    return flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-6)
+    norms = np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-6)
+    return np.asarray(flat / norms, dtype=np.float32)
 
 
 def _rank(seed: int, name: str) -> bytes:

@@ -1,0 +1,292 @@
+"""The commands. Each checks, acts, and prints its result; work is done in the rooms.
+
+A command keeps the real standard output for its result and points descriptor 1 at 2, because Ray's
+processes print to the driver's standard output.
+"""
+
+import io
+import json
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from rayograph import config as configs
+from rayograph import storage, tables
+from rayograph.errors import Failure, UserError
+
+if TYPE_CHECKING:
+    from rayograph.report.page import EvaluationView
+    from rayograph.train.folder import RunFolder
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+_result = sys.stdout
+say = Console(stderr=True, highlight=False, soft_wrap=True)
+
+Overrides = Annotated[
+    list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="options, by dotted key")
+]
+Preset = Annotated[str, typer.Argument(help="a preset's path, URI, or name (demo, pneumonia, …)")]
+Json = Annotated[bool, typer.Option("--json", help="print the result as JSON, and nothing else")]
+
+
+@app.command()
+def demo(folder: Annotated[Path, typer.Argument(metavar="[DIR]")] = Path("demo")) -> None:
+    """Phantom films → pack → train on 2 workers → evaluate → report, without a network."""
+    settings = configs.load("demo", [f"run.storage={folder}"])
+    run = folder / settings.run.name
+    if (run / "config.yaml").exists():  # an earlier demo's
+        shutil.rmtree(run)
+    say.print(f"{settings.phantom.films} phantom films are made and packed below {folder}")
+    train("demo", [f"run.storage={folder}"])
+    evaluate(str(run))
+    report(str(run))
+
+
+@app.command()
+def pack(
+    source: Annotated[str, typer.Argument(help="class folders, or a CSV or Parquet table")],
+    dest: Annotated[str, typer.Argument(help="where the packed dataset goes")],
+    overrides: Overrides = None,
+    overwrite: Annotated[bool, typer.Option(help="replace a dataset that is there")] = False,
+) -> None:
+    """Pack films into shards that training can stream."""
+    from rayograph.data import pack as packing
+
+    options = configs.load(None, overrides or []).pack
+    with _ray():
+        from rayograph.cluster import session
+
+        manifest = packing.pack(source, dest, options, session.run, overwrite)
+    counts = ", ".join(f"{name} {part.rows}" for name, part in manifest.splits.items())
+    say.print(f"packed {counts} films into {storage.absolute(dest)}")
+    for finding in manifest.findings:
+        say.print(f"finding: {finding.message}", soft_wrap=True)
+
+
+@app.command()
+def inspect(
+    dataset: str,
+    verify: Annotated[bool, typer.Option(help="read every shard and check its sha256")] = False,
+    as_json: Json = False,
+) -> None:
+    """What is in a packed dataset: counts, patients, sizes, prevalence, findings."""
+    from rayograph.data import inspection
+    from rayograph.data.dataset import Dataset
+
+    opened = Dataset.open(dataset)
+    if verify:
+        inspection.verify(opened)
+    found = inspection.summary(opened)
+    _print(json.dumps(found) if as_json else tables.dataset(found))
+    if verify:
+        say.print("every shard's sha256 is as packed")
+
+
+@app.command()
+def train(preset: Preset, overrides: Overrides = None) -> None:
+    """Train a preset: with Ray Train, or under torchrun in the processes that it started."""
+    config = configs.load(preset, overrides or [])
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        from rayograph.cluster.progress import Lines
+        from rayograph.train import local
+
+        folder = local.run(config, Lines(say, config.train.epochs).show)
+        if os.environ.get("RANK") != "0":
+            return
+    else:
+        from rayograph.cluster import launch
+
+        folder, dataset = launch.prepare_run(config)
+        with _ray(config.cluster.workers * config.cluster.cpus_per_worker):
+            launch.fit(config, folder, dataset, say)
+    say.print(f"best model: {folder.best_model}", soft_wrap=True)
+
+
+@app.command()
+def evaluate(
+    target: Annotated[str, typer.Argument(metavar="RUN|MODEL", help="a run folder, or a model")],
+    data: Annotated[str | None, typer.Option(help="another packed dataset")] = None,
+    split: Annotated[str, typer.Option(help="train, val or test")] = "test",
+    all_checkpoints: Annotated[
+        bool, typer.Option("--all-checkpoints", help="each checkpoint, too: exploratory")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Judge a model on a split, with 95 % intervals."""
+    from rayograph.data.dataset import Dataset
+    from rayograph.evaluate import evaluation as judging
+
+    run, model = _target(target)
+    if all_checkpoints and run is None:
+        raise UserError(f"{target}: --all-checkpoints needs a run folder, not a model")
+    dataset = Dataset.open(data or judging.load_model(model)[1].dataset)
+    found = judging.evaluate(model, dataset, split)
+    if run is not None:
+        if all_checkpoints:
+            places = run.checkpoints()
+            found = replace(found, checkpoints=judging.each(places, dataset, split))
+        judging.save(found, storage.join(run.uri, "evaluation"))
+    _print(json.dumps(found.to_json()) if as_json else tables.evaluation(found.to_json()))
+
+
+@app.command()
+def predict(
+    model: Annotated[str, typer.Argument(help="a model file, its folder, or a run")],
+    source: Annotated[str, typer.Argument(help="a folder of films, or a table of paths")],
+    out: Annotated[str, typer.Argument(help="a Parquet file")],
+    as_json: Json = False,
+) -> None:
+    """Predict new films; count positives and negatives."""
+    import pyarrow.parquet as pq
+
+    from rayograph.cluster import session
+    from rayograph.data import source as sources
+    from rayograph.data.options import PackOptions
+    from rayograph.evaluate import films
+
+    _, place = _target(model)
+    listed = sources.unlabelled(source, PackOptions())
+    with _ray():
+        table = films.predict(place, listed, session.run)
+    data = io.BytesIO()
+    pq.write_table(table, data)
+    storage.write(out, data.getvalue())
+    counts = films.counts(table)
+    text = ", ".join(f"{count} {name}" for name, count in counts.items())
+    _print(json.dumps(counts) if as_json else f"{text}; written to {storage.absolute(out)}")
+
+
+@app.command()
+def report(run: str) -> None:
+    """Make a run's report.html: one self-contained page."""
+    from rayograph.report.page import RunReport, render
+
+    folder = _target(run)[0]
+    if folder is None:
+        raise UserError(f"{run}: a model, not a run folder; a report needs a run's history")
+    view = RunReport(
+        name=folder.config().run.name,
+        config=folder.config().model_dump(mode="json"),
+        history=folder.history(),
+        evaluations=list(_evaluations(folder.uri)),
+    )
+    place = storage.join(folder.uri, "report.html")
+    storage.write(place, render(view).encode())
+    _print(f"report: {place}")
+
+
+@app.command("config")
+def config_command(preset: Preset, overrides: Overrides = None) -> None:
+    """The complete resolved config, with each field's meaning and unit."""
+    _print(configs.dump(configs.load(preset, overrides or [])).rstrip())
+
+
+class _Terminated(BaseException):
+    """SIGTERM."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command and exit with its status: 0, 1 a failure, 2 a mistake, 130 or 143 stopped."""
+    global _result  # noqa: PLW0603
+    sys.stdout.flush()
+    _result = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    signal.signal(signal.SIGTERM, _terminated)
+    try:
+        app(list(sys.argv[1:] if arguments is None else arguments))
+        status = 0
+    except SystemExit as error:  # typer's own: 2 for unknown words, 130 for Ctrl-C
+        status = error.code if isinstance(error.code, int) else 0
+        if status == 130:
+            _complain("interrupted; the same command goes on from the last checkpoint", status)
+    except UserError as error:
+        status = _complain(str(error), 2)
+    except Failure as error:
+        status = _complain(str(error), 1)
+    except _Terminated:
+        status = _complain("terminated; the same command goes on from the last checkpoint", 143)
+    _result.close()
+    sys.exit(status)
+
+
+def _print(text: str) -> None:
+    """Print a command's result to the real standard output, see `main`."""
+    print(text, file=_result, flush=True)
+
+
+def _complain(message: str, status: int) -> int:
+    print(f"rayograph: {message}", file=sys.stderr)
+    return status
+
+
+def _terminated(_signal: int, _frame: Any) -> None:
+    raise _Terminated
+
+
+def _ray(cpus: int = 1) -> AbstractContextManager[None]:
+    from rayograph.cluster import session
+
+    return session.connected(cpus)
+
+
+def _target(uri: str) -> "tuple[RunFolder | None, str]":
+    """The run and the model that a command was given: a run folder, a model folder or its file."""
+    from rayograph.train.folder import CONFIG, RunFolder
+    from rayograph.train.state import MODEL
+
+    uri = storage.absolute(uri)
+    if uri.endswith(".safetensors"):
+        return None, uri
+    if storage.exists(storage.join(uri, MODEL)):
+        return None, storage.join(uri, MODEL)
+    if not storage.exists(storage.join(uri, CONFIG)):
+        raise UserError(
+            f"{uri}: neither a run folder nor a model; give STORAGE/RUN or a model file"
+        )
+    folder = RunFolder(uri)
+    if not storage.exists(folder.best_model):
+        raise UserError(f"{uri}: this run has no checkpoint yet")
+    return folder, folder.best_model
+
+
+def _evaluations(run: str) -> "Iterator[EvaluationView]":
+    """What was evaluated in a run, by split."""
+    import numpy as np
+    import pyarrow.parquet as pq
+
+    from rayograph.evaluate import evaluation as judging
+    from rayograph.evaluate import metrics
+    from rayograph.report.page import EvaluationView
+
+    for split in ("test", "val", "train"):
+        place = storage.join(run, "evaluation", split)
+        if not storage.exists(storage.join(place, judging.METRICS)):
+            continue
+        found = json.loads(storage.read(storage.join(place, judging.METRICS)))
+        data = io.BytesIO(storage.read(storage.join(place, judging.PREDICTIONS)))
+        table = pq.read_table(data)
+        logits = np.array(table.column("logits").to_pylist(), dtype=np.float64)
+        yield EvaluationView(
+            split=split,
+            classes=tuple(found["classes"]),
+            films=found["films"],
+            patients=found["patients"],
+            metrics=found["metrics"],
+            confusion=found["confusion"],
+            labels=table.column("label").to_numpy(),
+            probabilities=metrics.softmax(logits),
+            checkpoints=found.get("checkpoints", ()),
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,104 @@
+"""A run under Ray Train, from the driver: check, start the workers, show, and say how it ended."""
+
+from typing import Any
+
+import ray
+import ray.train
+import ray.train.torch
+from ray.train.v2.api.callback import UserCallback
+from rich.console import Console
+
+from rayograph import storage
+from rayograph.cluster.progress import Board, Lines, shown
+from rayograph.cluster.worker import uri_of, work
+from rayograph.config import Config
+from rayograph.data import prepare
+from rayograph.data.dataset import Dataset
+from rayograph.errors import Failure, UserError
+from rayograph.models.build import check
+from rayograph.train.folder import RunFolder
+
+
+def prepare_run(config: Config) -> tuple[RunFolder, Dataset]:
+    """Everything that can go wrong before a cluster is asked for."""
+    check(config.model, config.data.image_size)
+    dataset = prepare.dataset(config.data, config.phantom, config.run.storage)
+    dataset.split("train")
+    folder = RunFolder.of(config)
+    folder.begin(config)
+    return folder, dataset
+
+
+def fit(config: Config, folder: RunFolder, dataset: Dataset, console: Console) -> None:
+    """Train on the cluster that Ray is connected to; go on where an earlier start ended.
+
+    Raises `UserError` or `Failure` with the workers' own reason.
+    """
+    board = Board.remote()  # type: ignore[attr-defined]
+    job = {"config": config.model_dump(mode="json"), "dataset": dataset.uri, "board": board}
+    trainer = ray.train.torch.TorchTrainer(
+        work,
+        train_loop_config=job,
+        scaling_config=_scaling(config),
+        run_config=_run(config, folder),
+    )
+    try:
+        with shown(board, Lines(console, config.train.epochs)):
+            trainer.fit()
+    except ray.train.TrainingFailedError as error:
+        raise _reason(folder, error) from error
+
+
+def _scaling(config: Config) -> ray.train.ScalingConfig:
+    cluster = config.cluster
+    resources: dict[str, float] = {"CPU": cluster.cpus_per_worker}
+    if cluster.gpus_per_worker:
+        resources["GPU"] = cluster.gpus_per_worker
+    return ray.train.ScalingConfig(
+        num_workers=cluster.workers,
+        use_gpu=cluster.gpus_per_worker > 0,
+        resources_per_worker=resources,
+    )
+
+
+def _run(config: Config, folder: RunFolder) -> ray.train.RunConfig:
+    filesystem, path = storage.filesystem(config.run.storage)
+    keep = config.checkpoint.keep
+    return ray.train.RunConfig(
+        name=config.run.name,
+        storage_path=path,
+        storage_filesystem=filesystem,
+        checkpoint_config=ray.train.CheckpointConfig(
+            num_to_keep=None if keep == "all" else keep,
+            checkpoint_score_attribute="score",
+            checkpoint_score_order="max",
+        ),
+        failure_config=ray.train.FailureConfig(  # type: ignore[call-arg]
+            max_failures=3, controller_failure_limit=3
+        ),
+        callbacks=[Publisher(folder.uri, config.train.select)],  # type: ignore[list-item]
+    )
+
+
+class Publisher(UserCallback):
+    """Runs in Ray Train's controller once a checkpoint is committed: only then is it shown."""
+
+    def __init__(self, uri: str, select: str) -> None:
+        self._folder = RunFolder(uri)
+        self._select = select
+
+    def after_report(self, run_context: Any, metrics: Any, checkpoint: Any) -> None:  # noqa: ARG002
+        """Update `best/` and `history.jsonl`."""
+        if checkpoint is not None:
+            self._folder.publish(uri_of(checkpoint), self._select)
+
+
+def _reason(folder: RunFolder, error: Exception) -> Exception:
+    """The first worker's own error, in one line."""
+    failures = getattr(error, "worker_failures", None) or {}
+    cause: BaseException = next(iter(failures.values()), error)
+    while isinstance(getattr(cause, "cause", None), BaseException):
+        cause = cause.cause  # type: ignore[attr-defined]
+    kind = UserError if isinstance(cause, UserError) else Failure
+    lines = [line for line in str(cause).splitlines() if line.strip()] or [type(cause).__name__]
+    return kind(f"{folder.uri}: training failed: {lines[-1].strip()}")

@@ -1,0 +1,70 @@
+"""One connection to Ray: the cluster that RAY_ADDRESS names, or Ray on this machine alone."""
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import ray
+import ray.exceptions
+from rich.console import Console
+from rich.progress import track
+
+from rayograph.errors import Failure
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+SETTINGS = {
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",  # a report is committed when the controller looks
+    "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",  # else each print of a worker shows twice
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # the coming default, so that Ray does not warn
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # workers use this environment, not a copy of it
+}
+
+
+@contextmanager
+def connected(cpus: int) -> Iterator[None]:
+    """Be connected to Ray within the block.
+
+    A cluster is used where RAY_ADDRESS names one; otherwise Ray is started on this machine, with at
+    least `cpus` CPUs even where there are fewer, and ended after the block. An outer block's
+    connection is used as it is.
+    """
+    if ray.is_initialized():
+        yield
+        return
+    for name, value in SETTINGS.items():
+        os.environ.setdefault(name, value)
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
+    if "RAY_ADDRESS" not in os.environ:
+        options |= {"num_cpus": max(cpus, os.cpu_count() or 1), "include_dashboard": False}
+    try:
+        ray.init(**options)
+    except (ConnectionError, RuntimeError) as error:
+        address = os.environ.get("RAY_ADDRESS", "this machine")
+        raise Failure(f"Ray at {address}: {' '.join(str(error).split())}") from None
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def run(what: str, function: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
+    """Map `function` over items in Ray tasks, with a progress bar; results come in order.
+
+    No more tasks wait than twice the CPUs, so that results do not pile up in memory.
+    """
+    task: Any = ray.remote(num_cpus=1, max_retries=3)(function)
+    limit = 2 * max(1, int(ray.cluster_resources().get("CPU", 1)))  # type: ignore[no-untyped-call]
+    waiting: deque[Any] = deque()
+    rest = iter(items)
+    console = Console(stderr=True)
+    for _ in track(range(len(items)), what, console=console, transient=True, update_period=0.5):
+        while len(waiting) < limit and (item := next(rest, None)) is not None:
+            waiting.append(task.remote(item))
+        try:
+            yield ray.get(waiting.popleft())
+        except ray.exceptions.RayTaskError as error:
+            raise error.cause from None

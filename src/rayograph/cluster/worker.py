@@ -1,0 +1,78 @@
+"""The worker's side of a run under Ray Train."""
+
+import secrets
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import ray.train
+import ray.train.torch
+import torch
+
+from rayograph import config as configs
+from rayograph import storage
+from rayograph.config import Config
+from rayograph.data.dataset import Dataset
+from rayograph.train import history
+from rayograph.train import world as worlds
+from rayograph.train.folder import RunFolder, checkpoint_name
+from rayograph.train.loop import train
+from rayograph.train.reporter import Save, upload_files
+
+
+def work(job: Mapping[str, Any]) -> None:
+    """What Ray Train calls in each worker. `job`: config (a nested dict), dataset (URI), board."""
+    config = configs.parse(job["config"])
+    if config.cluster.gpus_per_worker:
+        torch.cuda.set_device(ray.train.torch.get_device())
+    world = worlds.current(config.cluster)
+    reporter = RayReporter(config, job["board"])
+    train(config, Dataset.open(job["dataset"]), reporter, world)
+
+
+class RayReporter:
+    """Reports to Ray Train; checkpoints go up through `storage`, not through Ray."""
+
+    def __init__(self, config: Config, board: Any) -> None:
+        self._config = config
+        self._board = board
+        self._folder = RunFolder.of(config)
+        self._attempt = secrets.token_hex(4)
+
+    def latest(self) -> str | None:
+        """The newest checkpoint that Ray has committed."""
+        checkpoint = ray.train.get_checkpoint()
+        return uri_of(checkpoint) if checkpoint else None
+
+    def report(self, row: Mapping[str, Any], save: Save | None) -> None:
+        """Report to Ray Train, a barrier of all workers; rank 0 brings the checkpoint."""
+        leads = ray.train.get_context().get_world_rank() == 0
+        figures = {**row, "score": history.score(row, self._config.train.select)}
+        with tempfile.TemporaryDirectory() as scratch:
+            checkpoint = None
+            if save is not None and leads:
+                save(Path(scratch))
+                checkpoint = ray.train.Checkpoint.from_directory(scratch)
+            ray.train.report(
+                figures,
+                checkpoint=checkpoint,
+                checkpoint_dir_name=checkpoint_name(row["epoch"], self._attempt),
+                checkpoint_upload_fn=self._upload,
+            )
+        if leads:
+            self._board.add.remote(dict(row))
+
+    def _upload(self, checkpoint: ray.train.Checkpoint, name: str) -> ray.train.Checkpoint:
+        uri = storage.join(self._folder.uri, name)
+        upload_files(Path(checkpoint.path), uri)
+        place = ray.train.get_context().get_storage()
+        path = f"{place.experiment_fs_path}/{name}"
+        return ray.train.Checkpoint(path, filesystem=place.storage_filesystem)
+
+
+def uri_of(checkpoint: ray.train.Checkpoint) -> str:
+    """The URI of a checkpoint that Ray knows."""
+    filesystem: Any = checkpoint.filesystem
+    s3 = "s3" in filesystem.type_name
+    return storage.absolute(f"s3://{checkpoint.path}" if s3 else checkpoint.path)

@@ -1,0 +1,33 @@
+"""The dataset of a run: one that was packed before, or phantoms made on the spot."""
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from rayograph import storage
+from rayograph.data import phantom
+from rayograph.data.dataset import MANIFEST, Dataset
+from rayograph.data.options import DataOptions, PackOptions, PhantomOptions
+from rayograph.data.pack import pack
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def dataset(data: DataOptions, films: PhantomOptions, runs: str) -> Dataset:
+    """Open `data.uri`; for `phantom`, make and pack films below `runs` where they are absent."""
+    if data.uri != "phantom":
+        return Dataset.open(data.uri)
+    uri = storage.join(runs, f"phantom-{films.films}-{films.size}-{films.seed}")
+    if not storage.exists(storage.join(uri, MANIFEST)):
+        with tempfile.TemporaryDirectory() as scratch:
+            phantom.write(Path(scratch), films.films, films.seed, films.size)
+            options = PackOptions(size=films.size, patient_pattern=phantom.PATIENT_PATTERN)
+            pack(scratch, uri, options, one_by_one)
+    return Dataset.open(uri)
+
+
+def one_by_one(what: str, function: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:  # noqa: ARG001
+    """The `Run` of a single process."""
+    return map(function, items)

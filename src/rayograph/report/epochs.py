@@ -1,0 +1,118 @@
+"""Figures over epochs: learning curves, and the exploratory table as a curve; None where empty."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
+
+from rayograph.report import svg
+from rayograph.report.view import EvaluationView, RunReport, best_row, estimate, series
+
+Floats = npt.NDArray[np.float64]
+
+_HEIGHT = 190  # points
+_LOG_ABOVE = 50  # a loss that spans more than this factor is drawn on a logarithmic scale
+_DOTS_UP_TO = 40  # epochs; more are drawn as a line alone
+
+
+def loss_curves(report: RunReport) -> str | None:
+    """Training and validation loss by epoch, the best epoch marked."""
+    lines = {"training": "train_loss", "validation": "val_loss"}
+    return _learning(report, "loss", "loss", lines)
+
+
+def score_curves(report: RunReport) -> str | None:
+    """Accuracy of training and validation and AUROC of validation, the best epoch marked."""
+    lines = {
+        "training accuracy": "train_accuracy",
+        "validation accuracy": "val_accuracy",
+        "validation AUROC": "val_auroc",
+    }
+    return _learning(report, "scores", "accuracy, AUROC", lines)
+
+
+def exploratory(view: EvaluationView, name: str) -> str | None:
+    """Accuracy and AUROC of every checkpoint on this split, with their intervals."""
+    if not view.checkpoints:
+        return None
+    epoch = series(view.checkpoints, "epoch")
+    drawn = []
+    with svg.style():
+        figure, axes = svg.panel(_HEIGHT, 1)
+        for i, (key, label) in enumerate((("accuracy", "accuracy"), ("auroc", "AUROC")), start=1):
+            found = [vars(estimate(row.get("metrics", {}), key)) for row in view.checkpoints]
+            value, low, high = (series(found, part) for part in ("value", "low", "high"))
+            if np.isfinite(value).any():
+                axes.plot(epoch, value, **_line(i, epoch), label=f"{view.split} {label}")
+                axes.fill_between(epoch, low, high, color=svg.SERIES[i], alpha=0.14, lw=0)
+                drawn += [value, low]
+        if not drawn:
+            return None
+        _epoch_axis(axes, epoch)
+        _score_axis(axes, np.concatenate(drawn))
+        axes.set_ylabel("accuracy, AUROC")
+        svg.legend(figure, axes, 2)
+        label = f"exploratory: accuracy and AUROC of every checkpoint on the {view.split} split"
+        return svg.to_svg(figure, name, label)
+
+
+def _learning(report: RunReport, name: str, quantity: str, keys: dict[str, str]) -> str | None:
+    lines = {label: series(report.history, key) for label, key in keys.items()}
+    if not any(np.isfinite(values).any() for values in lines.values()):
+        return None
+    epoch, best = series(report.history, "epoch"), best_row(report)
+    with svg.style():
+        figure, axes = svg.panel(_HEIGHT, 2)
+        for i, (label, values) in enumerate(lines.items()):
+            if np.isfinite(values).any():
+                axes.plot(epoch, values, **_line(i, epoch), label=label)
+                if best is not None:
+                    _ring(axes, epoch[best], values[best], svg.SERIES[i])
+        if best is not None:
+            svg.guide(axes.axvline, epoch[best], label=f"best epoch ({epoch[best]:g})")
+        _epoch_axis(axes, epoch)
+        scale = _loss_axis if name == "loss" else _score_axis
+        scale(axes, np.concatenate(list(lines.values())))
+        axes.set_ylabel(quantity)
+        svg.legend(figure, axes, 2)
+        return svg.to_svg(figure, name, f"{quantity} by epoch, at the end: {_ends(lines)}")
+
+
+def _line(index: int, epoch: Floats) -> dict[str, Any]:
+    return {"color": svg.SERIES[index], "marker": "o" if len(epoch) <= _DOTS_UP_TO else ""}
+
+
+def _ring(axes: Axes, x: float, y: float, colour: str) -> None:
+    if np.isfinite(y):
+        axes.plot([x], [y], "o", ms=6.5, mfc=svg.PAPER, mec=colour, mew=1.6, zorder=5)
+
+
+def _epoch_axis(axes: Axes, epoch: Floats) -> None:
+    axes.set_xlabel("epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True, min_n_ticks=1))
+    axes.grid(visible=False, axis="x")
+    margin = max(0.5, 0.03 * float(np.ptp(epoch)))
+    axes.set_xlim(float(epoch.min()) - margin, float(epoch.max()) + margin)
+
+
+def _loss_axis(axes: Axes, values: Floats) -> None:
+    low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    if low > 0 and high > _LOG_ABOVE * low:
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
+        axes.yaxis.set_minor_formatter(NullFormatter())
+    else:
+        axes.set_ylim(min(0.0, low), high + 0.06 * (high - min(0.0, low)) or 1.0)
+
+
+def _score_axis(axes: Axes, values: Floats) -> None:
+    low = float(np.nanmin(values))
+    bottom = max(0.0, np.floor(10 * (low - 0.02)) / 10)
+    axes.set_ylim(bottom, 1 + 0.02 * (1 - bottom))
+
+
+def _ends(lines: dict[str, Floats]) -> str:
+    last = {label: values[np.isfinite(values)] for label, values in lines.items()}
+    return ", ".join(f"{label} {values[-1]:.3f}" for label, values in last.items() if values.size)

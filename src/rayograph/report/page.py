@@ -1,0 +1,126 @@
+"""A run's report as one self-contained HTML page: no script, no request, readable on paper."""
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+import numpy as np
+import yaml
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from markupsafe import Markup
+
+from rayograph.report import words
+from rayograph.report.epochs import exploratory, loss_curves, score_curves
+from rayograph.report.figures import precision_recall, roc
+from rayograph.report.reliability import reliability
+from rayograph.report.view import EvaluationView, RunReport, best_row, number, select
+
+__all__ = ["EvaluationView", "RunReport", "render"]
+
+_HEADLINE = ("accuracy", "auroc", "sensitivity", "specificity")
+_MEASURES = {
+    "val_auroc": "highest validation AUROC",
+    "val_accuracy": "highest validation accuracy",
+    "val_loss": "lowest validation loss",
+}
+_HISTORY = {  # what a run's history holds: how it is headed, how it is written
+    "epoch": ("Epoch", "{:g}"),
+    "train_loss": ("Training loss", "{:.4f}"),
+    "train_accuracy": ("Training accuracy", "{:.1%}"),
+    "val_loss": ("Validation loss", "{:.4f}"),
+    "val_accuracy": ("Validation accuracy", "{:.1%}"),
+    "val_auroc": ("Validation AUROC", "{:.3f}"),
+    "lr": ("Learning rate", "{:.2g}"),
+    "films_per_s": ("Films/s", "{:,.0f}"),
+    "seconds": ("Seconds", "{:,.1f}"),
+}
+
+
+def render(report: RunReport) -> str:
+    """The report as an HTML document; the same report gives the same bytes.
+
+    What is missing (an evaluation, a validation split, a metric that is not defined) is said.
+    """
+    sections = [_section(view, f"e{i}") for i, view in enumerate(report.evaluations)]
+    tests = [section for section in sections if section["view"].split == "test"]
+    return _template().render(
+        report=report,
+        sentence=words.sentence(report),
+        facts=words.facts(report),
+        best=best_row(report),
+        measure=_MEASURES.get(select(report), select(report)),
+        curves={"loss": _markup(loss_curves(report)), "scores": _markup(score_curves(report))},
+        history=_history(report),
+        sections=sections,
+        headline=next(iter(tests or sections), None),
+        config=_config(report.config),
+    )
+
+
+@cache
+def _template() -> Template:
+    room = Environment(
+        loader=PackageLoader("rayograph.report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return room.get_template("template.html.j2")
+
+
+def _markup(svg: str | None) -> Markup | None:
+    return None if svg is None else Markup(svg)  # its text was escaped when it was written
+
+
+def _section(view: EvaluationView, name: str) -> dict[str, Any]:
+    """All that the page shows of one split; `name` is what its figures' ids begin with."""
+    table = np.asarray(view.confusion, dtype=np.int64)
+    total = np.maximum(table.sum(axis=1, keepdims=True), 1)
+    return {
+        "id": name,
+        "view": view,
+        "tiles": words.metric_rows(view, _HEADLINE),
+        "metrics": words.metric_rows(view),
+        "confusion": [
+            list(zip(row.tolist(), share.tolist(), strict=True))
+            for row, share in zip(table, table / total, strict=True)
+        ],
+        "unscored": len(view.labels) - len(view.scored()[0]),
+        "roc": _markup(roc(view, f"{name}-roc")),
+        "pr": _markup(precision_recall(view, f"{name}-pr")),
+        "reliability": _markup(reliability(view, f"{name}-reliability")),
+        "exploratory": _markup(exploratory(view, f"{name}-exploratory")),
+        "checkpoints": _checkpoints(view),
+    }
+
+
+def _checkpoints(view: EvaluationView) -> dict[str, Any]:
+    """The exploratory table: a head, and a row for each checkpoint."""
+    metrics = [row.get("metrics", {}) for row in view.checkpoints]
+    names = list(dict.fromkeys(name for row in metrics for name in row))
+    cells = [[words.with_interval(row, name) for name in names] for row in metrics]
+    epochs = [str(row.get("epoch", words.NONE)) for row in view.checkpoints]
+    head = [words.metric_name(name) for name in names]
+    return {"head": head, "rows": list(zip(epochs, cells, strict=True))}
+
+
+def _history(report: RunReport) -> dict[str, Any]:
+    """Every epoch as a table, without the columns that no epoch has."""
+    keys = [k for k in _HISTORY if any(number(row.get(k)) is not None for row in report.history)]
+    cells = [[_cell(key, row.get(key)) for key in keys] for row in report.history]
+    return {"head": [_HISTORY[key][0] for key in keys], "rows": cells}
+
+
+def _cell(key: str, value: object) -> str:
+    found = number(value)
+    if found is None:
+        return words.NONE
+    return _HISTORY[key][1].format(found).replace("%", words.UNIT)
+
+
+def _config(config: Mapping[str, Any]) -> str:
+    """The config as YAML; what YAML has no word for is written as text."""
+    plain = json.loads(json.dumps(dict(config), default=str))
+    return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True) if plain else ""

@@ -1,0 +1,62 @@
+"""What a run's epochs say: the best one, and whether anything is left to do. Pure functions."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rayograph.train.options import TrainOptions
+
+Row = Mapping[str, Any]  # one epoch, as a line of history.jsonl
+
+
+def ranked(history: Sequence[Row], select: str) -> list[Row]:
+    """The epochs that have a checkpoint, best first; of equals the earlier."""
+    saved = [row for row in history if row.get("checkpoint")]
+    return sorted(saved, key=lambda row: score(row, select), reverse=True)
+
+
+def best(history: Sequence[Row], select: str) -> Row | None:
+    """The best epoch among those that have a checkpoint."""
+    return next(iter(ranked(history, select)), None)
+
+
+def finished(history: Sequence[Row], options: TrainOptions) -> bool:
+    """Whether a run has all its epochs, or its patience is over."""
+    if not history:
+        return False
+    epoch = history[-1]["epoch"]
+    if epoch >= options.epochs:
+        return True
+    leader = best(history, options.select)
+    waited = epoch - (leader["epoch"] if leader else 0)
+    return options.patience is not None and waited >= options.patience
+
+
+def to_lines(history: Sequence[Row]) -> bytes:
+    """`history.jsonl`: a JSON object an epoch; NaN, which JSON lacks, is null."""
+    rows = [{k: plain(v) for k, v in row.items()} for row in history]
+    return "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows).encode()
+
+
+def from_lines(data: bytes) -> list[dict[str, Any]]:
+    """The rows of a `history.jsonl`."""
+    return [json.loads(line) for line in data.decode().splitlines() if line]
+
+
+def plain(value: Any) -> Any:
+    """The value as JSON can hold it."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def score(row: Row, select: str) -> float:
+    """What the best epoch has most of: `select`, or where that is undefined the negative loss.
+
+    AUROC is undefined where the validation films are of one class; without any validation films
+    there is only the training loss.
+    """
+    for name in (select, "val_loss", "train_loss"):
+        value = row.get(name)
+        if value is not None:
+            return -float(value) if name.endswith("loss") else float(value)
+    return -math.inf

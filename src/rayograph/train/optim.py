@@ -1,0 +1,49 @@
+"""The optimizer and the schedule of its learning rate."""
+
+import math
+
+import torch
+from torch import nn
+from torch.optim import Adam, AdamW, Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from rayograph.train.options import OptimOptions
+
+
+def factor(step: int, steps_per_epoch: int, epochs: int, options: OptimOptions) -> float:
+    """The learning rate of optimizer step `step` (0 is the first), as a part of `optim.lr`.
+
+    Linear from near zero over the warm-up; then constant, or half a cosine down to zero at the end.
+    """
+    warmup = round(options.warmup_epochs * steps_per_epoch)
+    if step < warmup:
+        return (step + 1) / (warmup + 1)
+    if options.schedule == "constant":
+        return 1.0
+    total = max(steps_per_epoch * epochs - warmup, 1)
+    return 0.5 * (1 + math.cos(math.pi * min((step - warmup) / total, 1.0)))
+
+
+def build(
+    model: nn.Module, options: OptimOptions, steps_per_epoch: int, epochs: int
+) -> tuple[Optimizer, LambdaLR]:
+    """The optimizer of a model's trainable parameters, and its schedule, one call a step.
+
+    Weight decay spares biases and norms (all parameters of one dimension), as is usual.
+    """
+    trainable = [p for p in model.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in trainable if p.ndim > 1], "weight_decay": options.weight_decay},
+        {"params": [p for p in trainable if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    groups = [group for group in groups if group["params"]]
+    kind = AdamW if options.name == "adamw" else Adam
+    optimizer: Optimizer = kind(groups, lr=options.lr)
+    schedule = LambdaLR(optimizer, lambda step: factor(step, steps_per_epoch, epochs, options))
+    return optimizer, schedule
+
+
+def clip(model: nn.Module, options: OptimOptions) -> None:
+    """Shorten the gradient to `optim.clip_norm` where it is longer."""
+    if options.clip_norm is not None:
+        torch.nn.utils.clip_grad_norm_(model.parameters(), options.clip_norm)

@@ -1,0 +1,82 @@
+"""Where an epoch's figures and checkpoint go: Ray Train, a Tune trial, or a folder."""
+
+import secrets
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from rayograph import storage
+from rayograph.config import Config
+from rayograph.train import folder, history, state
+from rayograph.train.folder import RunFolder
+from rayograph.train.world import World
+
+Save = Callable[[Path], None]
+
+
+class Reporter(Protocol):
+    """What the loop asks of its surroundings; every worker calls `report` equally often."""
+
+    def latest(self) -> str | None:
+        """The URI of the checkpoint to go on from, if there is one."""
+        ...
+
+    def report(self, row: Mapping[str, Any], save: Save | None) -> None:
+        """Take an epoch's row; where there is a checkpoint, `save` writes its files (rank 0)."""
+        ...
+
+
+class FolderReporter:
+    """Reports into the run folder: under torchrun, or in one process."""
+
+    def __init__(
+        self, config: Config, world: World, show: Callable[[Mapping[str, Any]], None]
+    ) -> None:
+        self._config = config
+        self._world = world
+        self._folder = RunFolder.of(config)
+        self._attempt = secrets.token_hex(4)
+        self._show = show
+
+    def latest(self) -> str | None:
+        """The newest complete checkpoint in the folder."""
+        found = list(self._folder.checkpoints().values())
+        return found[-1] if found else None
+
+    def report(self, row: Mapping[str, Any], save: Save | None) -> None:
+        """Upload the checkpoint, publish it, and forget those that need not be kept."""
+        if self._world.rank == 0:
+            if save is not None:
+                uri = storage.join(
+                    self._folder.uri, folder.checkpoint_name(row["epoch"], self._attempt)
+                )
+                upload(save, uri)
+                self._folder.publish(uri, self._config.train.select)
+                self._prune()
+            self._show(row)
+        self._world.barrier()
+
+    def _prune(self) -> None:
+        keep = self._config.checkpoint.keep
+        if keep == "all":
+            return
+        best = history.ranked(self._folder.history(), self._config.train.select)[:keep]
+        found = self._folder.checkpoints()
+        kept = {max(found), *(row["epoch"] for row in best)}
+        for epoch, uri in found.items():
+            if epoch not in kept:  # progress.json first: without it the rest is no checkpoint
+                storage.delete([storage.join(uri, name) for name in reversed(state.FILES)])
+
+
+def upload(save: Save, uri: str) -> None:
+    """Write a checkpoint's files and put them at `uri`, the one that makes them valid last."""
+    with tempfile.TemporaryDirectory() as scratch:
+        save(Path(scratch))
+        upload_files(Path(scratch), uri)
+
+
+def upload_files(files: Path, uri: str) -> None:
+    """Put a written checkpoint at `uri`, the file that makes it valid last."""
+    for name in state.FILES:
+        storage.upload(storage.join(uri, name), files / name)

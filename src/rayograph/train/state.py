@@ -1,0 +1,91 @@
+"""What a checkpoint holds, and how a run goes on from it.
+
+A checkpoint is three files: `model.safetensors` (weights, and a header that makes them usable
+alone), `state.pt` (optimizer and schedule, read with `weights_only`), `progress.json` (position,
+history, versions), which is written last and makes the other two valid.
+"""
+
+import io
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from rayograph import storage
+from rayograph.errors import UserError
+from rayograph.models import card as cards
+from rayograph.models.card import ModelCard
+
+MODEL, STATE, PROGRESS = "model.safetensors", "state.pt", "progress.json"
+FILES = (MODEL, STATE, PROGRESS)
+
+
+@dataclass
+class State:
+    """Everything that training changes. `epoch` and `step` are those to be done next."""
+
+    model: nn.Module
+    optimizer: Optimizer
+    schedule: LambdaLR
+    fingerprint: str
+    epoch: int = 0
+    step: int = 0
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+    def save(self, folder: Path, card: ModelCard) -> None:
+        """Write the three files of a checkpoint."""
+        (folder / MODEL).write_bytes(cards.to_bytes(self.model.state_dict(), card))
+        states = {"optimizer": self.optimizer.state_dict(), "schedule": self.schedule.state_dict()}
+        torch.save(states, folder / STATE)
+        progress = {
+            "epoch": self.epoch,
+            "step": self.step,
+            "fingerprint": self.fingerprint,
+            "history": self.history,
+            "versions": versions(),
+        }
+        (folder / PROGRESS).write_text(json.dumps(progress, indent=1))
+
+    def load(self, uri: str) -> None:
+        """Go on from the checkpoint at `uri`; `UserError` where it is of another dataset."""
+        progress = read_progress(uri)
+        if progress["fingerprint"] != self.fingerprint:
+            raise UserError(
+                f"{uri}: was trained on another dataset ({progress['fingerprint'][:12]}, not "
+                f"{self.fingerprint[:12]}); give the run another run.name"
+            )
+        place = storage.join(uri, MODEL)
+        _, tensors = cards.from_bytes(storage.read(place), place)
+        self.model.load_state_dict(tensors)
+        data = io.BytesIO(storage.read(storage.join(uri, STATE)))
+        states = torch.load(data, map_location="cpu", weights_only=True)
+        self.optimizer.load_state_dict(states["optimizer"])
+        self.schedule.load_state_dict(states["schedule"])
+        self.epoch, self.step = progress["epoch"], progress["step"]
+        self.history = progress["history"]
+
+
+def read_progress(uri: str) -> Mapping[str, Any]:
+    """The `progress.json` of the checkpoint at `uri`."""
+    progress: Mapping[str, Any] = json.loads(storage.read(storage.join(uri, PROGRESS)))
+    return progress
+
+
+def versions() -> dict[str, str]:
+    """The versions that results depend on."""
+    import numpy
+    import torchvision
+
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "torchvision": torchvision.__version__,
+        "numpy": numpy.__version__,
+    }

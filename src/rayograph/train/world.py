@@ -1,0 +1,60 @@
+"""Who trains together: this process's rank among them, and its device."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from rayograph.cluster.options import ClusterOptions
+
+TIMEOUT = timedelta(minutes=10)  # of a collective: a worker that is silent longer is lost
+
+
+@dataclass(frozen=True)
+class World:
+    """This process's place among `size` workers."""
+
+    rank: int
+    size: int
+    device: torch.device
+
+    def sum(self, tensor: Tensor) -> Tensor:
+        """The sum of a tensor over all workers, in place; the same on each of them."""
+        if self.size > 1:
+            dist.all_reduce(tensor)
+        return tensor
+
+    def barrier(self) -> None:
+        """Wait for all workers."""
+        if self.size > 1:
+            dist.barrier()
+
+
+def current(options: ClusterOptions) -> World:
+    """The world that Ray Train, torchrun, or nobody has set up around this process."""
+    device = torch.device("cpu")
+    if options.gpus_per_worker:
+        device = torch.device("cuda", torch.cuda.current_device())
+    if not dist.is_initialized():
+        return World(0, 1, device)
+    return World(dist.get_rank(), dist.get_world_size(), device)
+
+
+@contextmanager
+def torchrun(options: ClusterOptions) -> Iterator[World]:
+    """Join the process group that torchrun describes, or stand alone where there is none."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        yield current(options)
+        return
+    if options.gpus_per_worker:
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    dist.init_process_group("nccl" if options.gpus_per_worker else "gloo", timeout=TIMEOUT)
+    try:
+        yield current(options)
+    finally:
+        dist.destroy_process_group()

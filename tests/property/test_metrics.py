@@ -1,0 +1,433 @@
+"""Metrics against scikit-learn as the reference, the paper's interval, and every defined edge."""
+
+import math
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from sklearn import metrics as sk
+
+from rayograph.evaluate import metrics
+from rayograph.evaluate.metrics import Estimate, decide, evaluate, quick, softmax, youden_threshold
+
+KEYS = [
+    "accuracy",
+    "loss",
+    "auroc",
+    "average_precision",
+    "sensitivity",
+    "specificity",
+    "precision",
+    "f1",
+]
+CLOSE = {"rel": 1e-12, "abs": 1e-12}
+
+
+@st.composite
+def predictions(draw, classes=range(2, 6), films=range(1, 61)):
+    """Labels and logits; coarse values, so that ties are common."""
+    k, n = draw(st.sampled_from(classes)), draw(st.sampled_from(films))
+    labels = draw(hnp.arrays(np.int64, n, elements=st.integers(0, k - 1)))
+    steps = draw(hnp.arrays(np.int64, (n, k), elements=st.integers(-12, 12)))
+    return labels, steps / draw(st.sampled_from([1, 2, 7]))
+
+
+two_classes = predictions(classes=[2])
+
+
+def two(scores):
+    """Logits of two classes whose difference is the score."""
+    scores = np.asarray(scores, dtype=np.float64)
+    return np.stack([np.zeros_like(scores), scores], axis=1)
+
+
+def separable(films, seed=0, shift=1.0):
+    """Well-behaved data: two overlapping normal distributions, about as many of each class."""
+    generator = np.random.default_rng(seed)
+    labels = generator.integers(0, 2, films)
+    return labels, two(generator.normal(size=films) + shift * (2 * labels - 1))
+
+
+def each_its_own(labels):
+    return [f"p{i}" for i in range(len(labels))]
+
+
+def values(labels, logits, **options):
+    estimates = evaluate(labels, logits, each_its_own(labels), resamples=0, **options)
+    return {name: estimate.value for name, estimate in estimates.items()}
+
+
+# -- the reference ---------------------------------------------------------------------------
+
+
+def reference(labels, logits):
+    """The eight metrics by scikit-learn, None where this package calls them undefined."""
+    k, probabilities, decisions = logits.shape[1], softmax(logits), decide(logits)
+    counts = np.bincount(labels, minlength=k)
+    both = [c for c in range(k) if 0 < counts[c] < len(labels)]
+    classes = [1] if k == 2 else both
+    options = {"labels": classes, "average": "macro", "zero_division": 0}
+    rest = [1 - (labels[:, None] == classes), 1 - (decisions[:, None] == classes)]
+    areas = [(labels == c, probabilities[:, c]) for c in classes if c in both]
+    expected = {
+        "accuracy": sk.accuracy_score(labels, decisions),
+        "loss": sk.log_loss(labels, probabilities, labels=range(k)),
+        "auroc": np.mean([sk.roc_auc_score(*a) for a in areas]) if areas else None,
+        "average_precision": (
+            np.mean([sk.average_precision_score(*a) for a in areas]) if areas else None
+        ),
+    }
+    if k == 2:
+        positive, negative, flagged = counts[1], counts[0], (decisions == 1).any()
+    else:
+        positive = negative = flagged = bool(both)
+    recall = sk.recall_score(labels, decisions, **options) if positive else None
+    specificity = None
+    if negative:
+        columns = zip(rest[0].T, rest[1].T, strict=True)
+        specificity = np.mean([sk.recall_score(t, d, zero_division=0) for t, d in columns])
+    precision = sk.precision_score(labels, decisions, **options) if flagged else None
+    f1 = sk.f1_score(labels, decisions, **options) if positive else None
+    rates = {"sensitivity": recall, "specificity": specificity, "precision": precision, "f1": f1}
+    return expected | rates
+
+
+@settings(max_examples=150, deadline=None)
+@given(predictions())
+def test_every_value_is_scikit_learns(data):
+    labels, logits = data
+    ours, theirs = values(labels, logits), reference(labels, logits)
+    assert list(ours) == KEYS
+    for name in KEYS:
+        expected = theirs[name]
+        assert ours[name] == (None if expected is None else pytest.approx(expected, **CLOSE)), name
+
+
+@settings(max_examples=100, deadline=None)
+@given(two_classes, st.data())
+def test_resampled_areas_are_scikit_learns_with_sample_weight(data, more):
+    labels, logits = data
+    drawn = more.draw(hnp.arrays(np.int64, (3, len(labels)), elements=st.integers(0, 3)))
+    truth, scores = labels.astype(float), softmax(logits)[:, 1]
+    areas = metrics._areas(truth, scores, drawn.astype(float))
+    for i, weights in enumerate(drawn):
+        kept = weights > 0
+        if len(set(labels[kept])) < 2:
+            assert np.isnan([areas[0][i], areas[1][i]]).all()
+            continue
+        expected = (
+            sk.roc_auc_score(labels, scores, sample_weight=weights),
+            sk.average_precision_score(labels, scores, sample_weight=weights),
+        )
+        assert (areas[0][i], areas[1][i]) == pytest.approx(expected, **CLOSE)
+
+
+@settings(max_examples=50, deadline=None)
+@given(predictions())
+def test_a_resample_is_the_metric_of_the_repeated_films(data):
+    labels, logits = data
+    times = np.arange(len(labels)) % 3
+    if set(labels[times > 0]) != set(labels):
+        return  # a class is missing from the resample: tested below
+    resampled = metrics._metrics(labels, logits, times[None].astype(float))
+    repeated = np.repeat(np.arange(len(labels)), times)
+    again = metrics._metrics(labels[repeated], logits[repeated], np.ones((1, len(repeated))))
+    for name, value in resampled.items():
+        assert value == pytest.approx(again[name], nan_ok=True, **CLOSE), name
+
+
+def test_a_perfect_ranking_is_exactly_one():
+    for films in range(4, 60):
+        labels = np.arange(films) // 3 % 2
+        scores = labels * 2 + np.arange(films) / 100
+        perfect = evaluate(labels, two(scores), each_its_own(labels), resamples=50)
+        assert perfect["auroc"] == perfect["average_precision"] == Estimate(1.0, 1.0, 1.0)
+
+
+# -- properties ------------------------------------------------------------------------------
+
+
+@settings(max_examples=50, deadline=None)
+@given(predictions(films=range(2, 41)), st.randoms(use_true_random=False))
+def test_the_order_of_the_films_does_not_matter(data, random):
+    labels, logits = data
+    patients = [f"p{i // 2}" for i in range(len(labels))]
+    order = list(range(len(labels)))
+    random.shuffle(order)
+    before = evaluate(labels, logits, patients, resamples=40)
+    after = evaluate(labels[order], logits[order], [patients[i] for i in order], resamples=40)
+    for name in KEYS:
+        for part in ("value", "low", "high"):
+            expected = getattr(before[name], part)
+            found = getattr(after[name], part)
+            assert found == (None if expected is None else pytest.approx(expected, **CLOSE)), name
+
+
+@settings(max_examples=50, deadline=None)
+@given(two_classes, st.sampled_from([lambda x: x / 3 + 1, np.arctan, np.cbrt, lambda x: x**3 / 99]))
+def test_a_monotone_transform_of_the_scores_keeps_auroc(data, transform):
+    labels, logits = data
+    scores = logits[:, 1]
+    before, after = quick(labels, two(scores)), quick(labels, two(transform(scores)))
+    assert after["auroc"] == pytest.approx(before["auroc"], nan_ok=True, **CLOSE)
+
+
+@settings(max_examples=50, deadline=None)
+@given(two_classes)
+def test_swapped_classes_mirror(data):
+    labels, logits = data
+    one, other = quick(labels, two(logits[:, 1])), quick(1 - labels, -two(logits[:, 1]))
+    assert other["auroc"] == pytest.approx(one["auroc"], nan_ok=True, **CLOSE)
+    here, there = quick(labels, logits), quick(1 - labels, logits[:, ::-1])
+    assert there["loss"] == pytest.approx(here["loss"], **CLOSE)
+
+
+@settings(max_examples=100, deadline=None)
+@given(predictions())
+def test_accuracy_is_the_trace_of_the_confusion(data):
+    labels, logits = data
+    k = logits.shape[1]
+    table = metrics.confusion(labels, decide(logits), k)
+    assert table.tolist() == sk.confusion_matrix(labels, decide(logits), labels=range(k)).tolist()
+    assert values(labels, logits)["accuracy"] == np.trace(table) / len(labels)
+    line = quick(labels, logits)
+    assert line["accuracy"] == pytest.approx(np.trace(table) / len(labels), **CLOSE)
+    assert line["loss"] == metrics.log_loss(labels, logits) == values(labels, logits)["loss"]
+    assert all(type(number) is float for number in line.values())
+
+
+@settings(max_examples=60, deadline=None)
+@given(two_classes)
+def test_youdens_threshold_is_the_best_of_all_and_on_no_film(data):
+    labels, logits = data
+    best = youden_threshold(labels, logits)
+    if len(set(labels)) < 2:
+        assert best is None
+        return
+    false_positives, sensitivity, _ = sk.roc_curve(labels, softmax(logits)[:, 1])
+    reached = values(labels, logits, threshold=best)
+    gain = reached["sensitivity_at_threshold"] + reached["specificity_at_threshold"] - 1
+    assert gain == pytest.approx(max(sensitivity - false_positives), **CLOSE)
+    assert best not in softmax(logits)[:, 1]
+
+
+# -- intervals -------------------------------------------------------------------------------
+
+
+def test_wilson_gives_the_papers_interval():
+    paper = metrics.wilson(76, 86)
+    assert (paper.value, paper.low, paper.high) == pytest.approx((0.8837, 0.799, 0.936), abs=5e-4)
+    assert metrics.wilson(0, 10).high == pytest.approx(0.2775, abs=1e-4)
+    assert metrics.wilson(0, 0) == Estimate(None, None, None)
+    for trials in range(1, 300):
+        assert metrics.wilson(0, trials).low == 0
+        assert metrics.wilson(trials, trials).high == 1
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 10_000), st.integers(80, 200))
+def test_an_interval_contains_its_value(seed, films):
+    labels, logits = separable(films, seed)
+    estimates = evaluate(labels, logits, each_its_own(labels), resamples=200, threshold=0.4)
+    assert list(estimates) == [*KEYS, "sensitivity_at_threshold", "specificity_at_threshold"]
+    for name, estimate in estimates.items():
+        assert 0 <= estimate.low < estimate.value <= estimate.high, name
+
+
+def test_the_intervals_hold_the_truth_as_often_as_they_say():
+    """Two unit normals 2 apart: AUROC is Φ(√2) = 0.9214; 95 % of 200 intervals, give or take."""
+    truth, held = 0.5 * (1 + math.erf(1)), 0
+    for seed in range(200):
+        labels, logits = separable(150, seed)
+        auroc = evaluate(labels, logits, each_its_own(labels), resamples=200)["auroc"]
+        held += auroc.low <= truth <= auroc.high
+    assert 176 <= held <= 200
+
+
+def test_the_same_seed_gives_the_same_interval():
+    labels, logits = separable(90)
+    same = [evaluate(labels, logits, each_its_own(labels), resamples=100) for _ in range(2)]
+    assert same[0] == same[1]
+    other = evaluate(labels, logits, each_its_own(labels), resamples=100, seed=1)
+    assert other["auroc"].value == same[0]["auroc"].value
+    assert other["auroc"].low != same[0]["auroc"].low
+
+
+def test_intervals_do_not_depend_on_the_block_size(monkeypatch):
+    labels, logits = separable(30)
+    before = evaluate(labels, logits, each_its_own(labels), resamples=100)
+    monkeypatch.setattr(metrics, "BLOCK", 7 * 30)
+    after = evaluate(labels, logits, each_its_own(labels), resamples=100)
+    assert [e.low for e in after.values()] == pytest.approx([e.low for e in before.values()])
+
+
+def test_several_films_a_patient_widen_the_interval():
+    labels, logits = separable(60)
+    copied = np.repeat(np.arange(60), 4)
+    patients = [f"p{i}" for i in copied]
+    apart = evaluate(labels[copied], logits[copied], each_its_own(copied))
+    together = evaluate(labels[copied], logits[copied], patients)
+    single = evaluate(labels, logits, each_its_own(labels))
+    for name in ("loss", "auroc", "average_precision", "f1"):
+        widths = [e[name].high - e[name].low for e in (apart, together, single)]
+        assert widths[1] > 1.7 * widths[0], name  # √4 = 2 in the limit
+        assert widths[1] == pytest.approx(widths[2], rel=0.15), name  # copies tell nothing new
+
+
+def test_one_patient_or_no_resamples_leave_no_bootstrap_interval():
+    labels, logits = separable(30)
+    for estimates in (
+        evaluate(labels, logits, ["p"] * 30),
+        evaluate(labels, logits, each_its_own(labels), resamples=0),
+    ):
+        assert estimates["auroc"].value is not None
+        assert estimates["auroc"].low is estimates["auroc"].high is None
+        assert estimates["accuracy"].low is not None
+
+
+def test_a_rare_class_leaves_out_resamples_and_then_the_interval():
+    """One positive patient is missing from 37 % of resamples; two that are each needed, 60 %."""
+    labels = np.array([0] * 20 + [1])
+    rare = evaluate(labels, two(np.arange(21) % 7), each_its_own(labels))
+    assert rare["auroc"].low is not None
+    labels = np.array([0] * 20 + [1, 2])
+    logits = np.random.default_rng(0).normal(size=(22, 3))
+    rarer = evaluate(labels, logits, each_its_own(labels))
+    for name in KEYS[2:]:
+        assert rarer[name].value is not None, name
+        assert rarer[name].low is rarer[name].high is None, name
+    assert rarer["loss"].low is not None
+
+
+def test_624_films_and_a_thousand_resamples_take_less_than_three_seconds():
+    labels, logits = separable(624)
+    start = time.perf_counter()
+    evaluate(labels, logits, each_its_own(labels))
+    assert time.perf_counter() - start < 3
+
+
+# -- edges -----------------------------------------------------------------------------------
+
+
+def test_only_negatives():
+    logits = two([-1, -2, 3, -1])
+    estimates = evaluate(np.zeros(4, dtype=np.int64), logits, list("abcd"), resamples=50)
+    undefined = ("auroc", "average_precision", "sensitivity", "f1")
+    assert [estimates[name] for name in undefined] == [Estimate(None)] * 4
+    assert estimates["specificity"].value == 0.75
+    assert estimates["precision"].value == 0  # one film flagged, wrongly
+    assert estimates["loss"].low is not None
+    assert math.isnan(quick(np.zeros(4, dtype=np.int64), logits)["auroc"])
+
+
+def test_only_positives():
+    estimates = evaluate(np.ones(3, dtype=np.int64), two([1, 2, -1]), list("abc"), resamples=50)
+    undefined = ("auroc", "average_precision", "specificity")
+    assert [estimates[name] for name in undefined] == [Estimate(None)] * 3
+    assert estimates["sensitivity"].value == pytest.approx(2 / 3)
+    assert estimates["precision"].value == 1
+    assert estimates["f1"].value == pytest.approx(0.8)
+
+
+def test_only_one_of_three_classes():
+    logits = np.eye(3)
+    estimates = evaluate(np.full(3, 2), logits, list("abc"), resamples=50)
+    assert [estimates[name] for name in KEYS[2:]] == [Estimate(None)] * 6
+    assert estimates["accuracy"].value == pytest.approx(1 / 3)
+
+
+def test_nothing_flagged_has_no_precision():
+    estimates = evaluate(np.array([0, 1, 1]), two([-3, -2, -1]), list("abc"), resamples=50)
+    assert estimates["precision"] == Estimate(None)
+    assert (estimates["sensitivity"].value, estimates["f1"].value) == (0, 0)
+
+
+def test_a_tied_pair_counts_half():
+    labels = np.array([0, 1, 0, 1])
+    assert values(labels, two([0, 0, -1, 1]))["auroc"] == 3.5 / 4
+    assert values(labels, two([2, 2, 2, 2]))["auroc"] == 0.5
+    equal = evaluate(labels, two([2, 2, 2, 2]), list("abcd"))["auroc"]
+    assert equal == Estimate(0.5, 0.5, 0.5)
+
+
+def test_a_tie_between_classes_goes_to_the_lowest_index():
+    assert decide(np.array([[1.0, 1.0], [0.0, 1.0]])).tolist() == [0, 1]
+    assert decide(np.array([[0.0, 2.0, 2.0]])).tolist() == [1]
+
+
+def test_a_threshold_is_of_the_probability_and_inclusive():
+    logits = two([-1, 0, 1])
+    assert decide(logits, 0.5).tolist() == [0, 1, 1]
+    assert decide(logits, 0.6).tolist() == [0, 0, 1]
+    assert decide(logits, 0.0).tolist() == [1, 1, 1]
+    for bad in (-0.1, 1.1, math.nan):
+        with pytest.raises(ValueError, match="give a probability from 0 to 1"):
+            decide(logits, bad)
+    with pytest.raises(ValueError, match="logits of two classes"):
+        decide(np.eye(3), 0.5)
+
+
+def test_youdens_threshold_between_two_films():
+    scores = np.array([-2.0, -1.0, 1.0, 2.0])
+    best = youden_threshold(np.array([0, 0, 1, 1]), two(scores))
+    assert best == pytest.approx(0.5)  # between the probabilities of −1 and 1
+    assert youden_threshold(np.array([0, 1]), two([3, 3])) == pytest.approx(
+        softmax(two([3]))[0, 1] / 2
+    )
+    assert youden_threshold(np.array([1, 1]), two([3, 3])) is None
+    neighbours = two([0.0, 4e-16])
+    best = youden_threshold(np.array([0, 1]), neighbours)
+    assert decide(neighbours, best).tolist() == [0, 1]
+    with pytest.raises(ValueError, match="two classes, not 3"):
+        youden_threshold(np.array([0, 1, 2]), np.eye(3))
+
+
+def test_large_logits_do_not_overflow():
+    labels, logits = np.array([0, 1]), np.array([[-1e4, 1e4], [-1e4, 1e4]], dtype=np.float32)
+    assert softmax(logits).tolist() == [[0, 1], [0, 1]]
+    assert metrics.log_loss(labels, logits) == 1e4  # scikit-learn's would be clipped
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_a_logit_that_is_no_number_is_refused_with_its_place(bad):
+    labels, logits = separable(20)
+    logits[7, 1] = logits[12] = bad
+    calls = [
+        lambda: evaluate(labels, logits, each_its_own(labels)),
+        lambda: quick(labels, logits),
+        lambda: metrics.log_loss(labels, logits),
+        lambda: youden_threshold(labels, logits),
+        lambda: decide(logits),
+        lambda: softmax(logits),
+    ]
+    for call in calls:
+        with pytest.raises(ValueError, match="a model that returns NaN has diverged") as error:
+            call()
+        message = str(error.value)
+        assert message.startswith(
+            "2 of 20 films have a NaN or infinite logit, the first at index 7"
+        )
+        assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("labels", "shape", "patients", "message"),
+    [
+        ([], (0, 2), [], "no films"),
+        ([0, 0], (2, 1), ["a", "b"], "logits of 1 class: a classifier needs at least 2"),
+        ([0, 2], (2, 2), ["a", "b"], "label 2 at index 1: use 0 to 1"),
+        ([-1, 1], (2, 2), ["a", "b"], "label -1 at index 0: use 0 to 1"),
+        ([0, 1, 1], (2, 2), ["a", "b"], "3 labels for 2 films"),
+        ([0, 1], (2, 2), ["a", "b", "c"], "3 patients for 2 films"),
+    ],
+)
+def test_what_does_not_fit_together_is_refused(labels, shape, patients, message):
+    labels = np.array(labels, dtype=np.int64)
+    with pytest.raises(ValueError, match=message):
+        evaluate(labels, np.zeros(shape), patients)
+    if "patients" not in message:
+        with pytest.raises(ValueError, match=message):
+            quick(labels, np.zeros(shape))

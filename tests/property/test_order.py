@@ -1,0 +1,78 @@
+"""Contract 5: the same global batches for any number of workers, every film once an epoch."""
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rayograph.data import order
+
+FINGERPRINT = "5eed" * 16
+GOLDEN_LANES = [3214, 4217, 28, 2805, 2434, 4018]
+GOLDEN_SMALL = [143, 51, 196, 125, 117, 103]
+rows = st.lists(st.integers(1, 128), min_size=1, max_size=150).map(np.array)
+
+
+def make(batch_rows: np.ndarray, batch_size: int, epoch: int = 0) -> order.Plan:
+    return order.plan(batch_rows, batch_size, FINGERPRINT, seed=0, epoch=epoch)
+
+
+@given(rows, st.integers(2, 300))
+def test_each_film_once_an_epoch_in_batches_that_differ_by_at_most_one(batch_rows, batch_size):
+    plan = make(batch_rows, batch_size)
+    batches = [plan.batch(step) for step in range(plan.steps)]
+    sizes = [len(batch) for batch in batches]
+    assert sorted(np.concatenate(batches)) == list(range(batch_rows.sum()))
+    assert len(batches) == -(-batch_rows.sum() // batch_size)
+    assert max(sizes) <= batch_size
+    assert max(sizes) - min(sizes) <= 1
+
+
+@given(rows, st.integers(2, 40), st.integers(0, 3))
+@settings(max_examples=60)
+def test_shares_are_disjoint_and_complete_for_any_number_of_workers(batch_rows, world, extra):
+    plan = make(batch_rows, 2 * world + extra)
+    for step in range(0, plan.steps, max(1, plan.steps // 7)):
+        shares = [plan.share(step, rank, world) for rank in range(world)]
+        assert sorted(np.concatenate(shares)) == list(range(len(plan.batch(step))))
+
+
+def test_no_share_is_empty_from_two_films_a_worker_up():
+    batch_rows = np.full(70, 64)
+    for world in [*range(2, 17), 24, 32, 48, 64, 100, 128]:
+        for batch_size in (2 * world, 2 * world + 1, 5 * world):
+            plan = make(batch_rows, batch_size)
+            for step in range(plan.steps):
+                owner = plan._owner(plan._positions(step), world)
+                assert np.bincount(owner, minlength=world).min() >= 1, (world, batch_size, step)
+
+
+@given(st.lists(st.integers(16, 128), min_size=64, max_size=200).map(np.array), st.integers(2, 64))
+@settings(max_examples=40)
+def test_a_worker_reads_its_own_part_of_the_record_batches(batch_rows, world):
+    plan = make(batch_rows, 2 * world)
+    batch_of_row = np.repeat(np.arange(len(batch_rows)), batch_rows)
+    total = 0
+    for rank in range(world):
+        own = [plan.batch(s)[plan.share(s, rank, world)] for s in range(plan.steps)]
+        total += len(np.unique(batch_of_row[np.concatenate(own)]))
+    assert total <= len(batch_rows) + world - 1  # a neighbour shares one at each boundary
+
+
+def test_epochs_seeds_and_datasets_have_orders_of_their_own():
+    batch_rows = np.full(70, 64)
+    first = make(batch_rows, 60).batch(0)
+    assert (make(batch_rows, 60).batch(0) == first).all()
+    assert (make(batch_rows, 60, epoch=1).batch(0) != first).any()
+    assert (order.plan(batch_rows, 60, FINGERPRINT, 1, 0).batch(0) != first).any()
+    assert (order.plan(batch_rows, 60, "a" * 64, 0, 0).batch(0) != first).any()
+
+
+def test_the_order_of_a_seed_never_changes():
+    """A new release must resume an old run: these figures are part of the format."""
+    assert make(np.full(70, 64), 60).batch(3)[:6].tolist() == GOLDEN_LANES
+    assert make(np.full(14, 16), 60).batch(3)[:6].tolist() == GOLDEN_SMALL
+
+
+def test_220_films_at_60_are_four_batches_of_55():
+    plan = make(np.array([16] * 13 + [12]), 60)
+    assert [len(plan.batch(step)) for step in range(plan.steps)] == [55] * 4
