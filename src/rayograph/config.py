@@ -86,7 +86,8 @@ def find_preset(name: str) -> str:
     if not re.fullmatch(r"[a-z0-9_-]+", name):
         return storage.absolute(name)
     here = Path(__file__).parent
-    shipped = [here / "presets", here.parents[1] / "job" / "presets"]  # a wheel's, a checkout's
+    job = Path("job", "presets")  # of a wheel, of a checkout, of a job's working directory
+    shipped = [here / "presets", here.parents[1] / job, job.absolute()]
     known = {path.stem: path for folder in shipped for path in sorted(folder.glob("*.yaml"))}
     if name not in known:
         raise UserError(

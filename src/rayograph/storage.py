@@ -154,11 +154,8 @@ def listing(uri: str) -> Iterator[Entry]:
     """Every object or file below `uri`, by name; nothing where nothing lies."""
     uri = absolute(uri)
     if is_local(uri):
-        for folder, folders, names in os.walk(uri):
-            folders.sort()
-            for name in sorted(names):
-                path = Path(folder) / name
-                yield Entry(str(path), path.stat().st_size)
+        for path in sorted(filter(Path.is_file, Path(uri).rglob("*")), key=Path.as_posix):
+            yield Entry(str(path), path.stat().st_size)
         return
     bucket, key = _bucket_and_key(uri)
     with _explained("list", uri):
@@ -187,8 +184,12 @@ def filesystem(uri: str) -> tuple[Any, str]:
     uri = absolute(uri)
     if is_local(uri):
         return pyarrow.fs.LocalFileSystem(), uri
-    region = os.environ.get("AWS_REGION", os.environ.get("AWS_DEFAULT_REGION", "us-east-1"))
-    return pyarrow.fs.S3FileSystem(region=region), uri.removeprefix("s3://")
+    options: dict[str, Any] = {"region": _region() or "us-east-1"}
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    if endpoint:  # pickling, on Ray's way to other processes, loses what the environment said
+        parts = urlsplit(endpoint)
+        options |= {"scheme": parts.scheme, "endpoint_override": parts.netloc}
+    return pyarrow.fs.S3FileSystem(**options), uri.removeprefix("s3://")
 
 
 def _put(uri: str, source: BinaryIO, size: int) -> None:
@@ -226,6 +227,10 @@ def _bucket_and_key(uri: str) -> tuple[str, str]:
     return bucket, key.rstrip("/")
 
 
+def _region() -> str | None:
+    return os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+
+
 @lru_cache(maxsize=1)
 def _s3() -> "S3Client":
     import boto3
@@ -233,7 +238,7 @@ def _s3() -> "S3Client":
 
     return boto3.client(
         "s3",
-        region_name=os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION"),
+        region_name=_region(),
         config=Config(
             retries={"mode": "standard", "max_attempts": 6},
             connect_timeout=10,

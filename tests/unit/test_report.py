@@ -24,9 +24,15 @@ CONFIG = {
 }
 HISTORY = [
     {
-        "epoch": float(e), "train_loss": 1 / e, "train_accuracy": 0.6 + e / 20, "val_loss": 1.1 / e,
-        "val_accuracy": 0.6 + e / 30, "val_auroc": (0.7, 0.9, 0.8)[e - 1], "films_per_s": 200.0,
-        "seconds": 61.0, "lr": 1e-3,
+        "epoch": float(e),
+        "train_loss": 1 / e,
+        "train_accuracy": 0.6 + e / 20,
+        "val_loss": 1.1 / e,
+        "val_accuracy": 0.6 + e / 30,
+        "val_auroc": (0.7, 0.9, 0.8)[e - 1],
+        "films_per_s": 200.0,
+        "seconds": 61.0,
+        "lr": 1e-3,
     }
     for e in (1, 2, 3)
 ]

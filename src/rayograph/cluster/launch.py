@@ -3,6 +3,7 @@
 from typing import Any
 
 import ray
+import ray.exceptions
 import ray.train
 import ray.train.torch
 from ray.train.v2.api.callback import UserCallback
@@ -45,7 +46,7 @@ def fit(config: Config, folder: RunFolder, dataset: Dataset, console: Console) -
     try:
         with shown(board, Lines(console, config.train.epochs)):
             trainer.fit()
-    except ray.train.TrainingFailedError as error:
+    except (ray.train.TrainingFailedError, ray.exceptions.RayError) as error:
         raise _reason(folder, error) from error
 
 

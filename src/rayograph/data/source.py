@@ -163,17 +163,17 @@ def _table(uri: str, options: PackOptions) -> Source:
         wanted.append(options.patient_column)
     table = _read_table(uri, wanted, options.split_column)
     columns = {name: table.column(name).to_pylist() for name in table.column_names}
-    paths, labels = columns.pop(options.path_column), columns.pop(options.label_column)
-    splits = columns.pop(options.split_column, None)
+    paths, labels = columns[options.path_column], columns[options.label_column]
+    splits = columns.get(options.split_column)
     findings: tuple[Finding, ...] = ()
     if options.patient_column == "none":
         patients = paths
         message = "pack.patient_column=none: each film counts as its own patient"
         findings = (Finding(kind="patients_unknown", message=message),)
     else:
-        patients = columns.pop(options.patient_column)
+        patients = columns[options.patient_column]
     _check_rows(uri, options, paths, labels, patients)
-    names = list(columns)
+    names = [name for name in columns if name not in (*wanted, options.split_column)]
     films = tuple(
         Listed(
             sample_id=path,

@@ -16,6 +16,7 @@ from rayograph.train import history, state
 CONFIG, ENVIRONMENT, HISTORY = "config.yaml", "environment.json", "history.jsonl"
 CHECKPOINT = re.compile(r"checkpoint_(\d{4,})_[0-9a-f]{8}")
 MAY_CHANGE = (
+    "pack.",
     "cluster.",
     "checkpoint.",
     "run.",

@@ -1,0 +1,26 @@
+# Each target makes .venv and installs what it needs; only Python ≥ 3.11, make and a package
+# registry are presumed.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test check clean
+
+demo: .venv/installed ## phantom films, packed, trained on 2 workers, evaluated, reported
+	$(BIN)/rayograph demo demo
+
+test: .venv/installed ## all tests that take seconds; under 10 minutes on 2 cores
+	$(BIN)/python -m pytest -m "not cluster"
+
+check: .venv/installed ## style and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf .venv demo
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@

@@ -1,0 +1,8 @@
+"""`rayograph evaluate`, for `ray job submit … -- python job/evaluate.py`."""
+
+import sys
+
+from rayograph.cli import main
+
+if __name__ == "__main__":
+    main(["evaluate", *sys.argv[1:]])

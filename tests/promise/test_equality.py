@@ -1,0 +1,142 @@
+"""Contracts 5 to 7, without Ray: the same run on one worker and on many, interrupted or not."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+
+from rayograph.data import augment, dataset, order, stream
+from rayograph.data.dataset import Dataset
+from rayograph.data.options import AugmentOptions
+from tests.conftest import REPOSITORY
+
+# float32 sums in another order differ by about 1e-6; without the gradient weighting by 1e-3
+ROUNDING = 2e-5
+GROUP = ("model.norm=group", "train.batch_size=50", "train.epochs=2", "optim.lr=3e-3")
+
+
+def torchrun(workers: int, runs: Path, data: Dataset, *overrides: str) -> "subprocess.Popen[bytes]":
+    """Start `rayograph train` in `workers` processes; the run's name tells how many."""
+    words = [
+        "demo", f"data.uri={data.uri}", f"run.storage={runs}", "data.image_size=32",
+        "model.width=8", "model.depth=2", *overrides,
+    ]  # fmt: skip
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    command += [f"--nproc-per-node={workers}", "-m", "rayograph.cli", "train", *words]
+    return subprocess.Popen(
+        command, cwd=REPOSITORY, env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+    )  # fmt: skip
+
+
+def finish(process: "subprocess.Popen[bytes]") -> None:
+    output, _ = process.communicate(timeout=240)
+    assert process.returncode == 0, output.decode()
+
+
+def history(run: Path) -> list[dict[str, float]]:
+    """The rows of a run, without what depends on the machine's mood."""
+    rows = [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in row.items() if k not in ("seconds", "films_per_s")} for row in rows]
+
+
+@pytest.mark.parametrize("batch_size", [50, 333])
+def test_the_workers_shares_make_up_the_same_global_batches(
+    packed: Dataset, batch_size: int
+) -> None:
+    part, manifest = packed.split("train"), packed.manifest
+    assert len(part.batches) >= order.LANES
+    plan = order.plan(part.batch_rows, batch_size, manifest.fingerprint, seed=1, epoch=2)
+    stored = [packed.fetch(shard, batch) for shard, batch in part.batches]
+    films = np.concatenate([dataset.pixels(batch, manifest.recipe) for batch in stored])
+    labels = np.concatenate([batch.column("label").to_numpy() for batch in stored])
+    for world in (1, 2, 3):
+        ranks = [list(stream.training(packed, "train", plan, r, world)) for r in range(world)]
+        for step, shares in enumerate(zip(*ranks, strict=True)):
+            batch = np.full(len(plan.batch(step)), -1)
+            for share in shares:
+                batch[share.share] = share.rows
+                assert (share.films == films[share.rows]).all()
+                assert (share.labels == labels[share.rows]).all()
+            assert (batch == plan.batch(step)).all()
+    later = list(stream.training(packed, "train", plan, 1, 3, start=plan.steps - 2))
+    assert [(b.rows == a.rows).all() for a, b in zip(ranks[1][-2:], later, strict=True)] == [
+        True
+    ] * 2
+
+
+def test_a_film_is_augmented_alike_on_any_worker(packed: Dataset) -> None:
+    films = torch.from_numpy(next(iter(stream.stored(packed, "train"))).films[:16].copy())
+    draws = augment.draw(16, seed=1, epoch=2, step=3)
+    words = (AugmentOptions(flip=0.5), 32, 0.5, 0.2)
+    whole = augment.augmented(films, draws, *words)
+    part = augment.augmented(films[5:9], draws[5:9], *words)
+    assert torch.equal(whole[5:9], part)
+    still = AugmentOptions(scale=(1, 1), shift=0, rotation=0, brightness=0, contrast=0)
+    alike = augment.augmented(films, draws, still, 32, 0.5, 0.2)
+    assert torch.allclose(alike, augment.whole(films, 32, 0.5, 0.2), atol=1e-4)
+
+
+def test_the_losses_are_the_same_for_any_number_of_workers(packed: Dataset, tmp_path: Path) -> None:
+    for workers in (1, 2, 3):  # shares of 50 films are uneven for three
+        finish(torchrun(workers, tmp_path / str(workers), packed, *GROUP))
+    one, two, three = (history(tmp_path / str(n) / "demo") for n in (1, 2, 3))
+    for other in (two, three):
+        for a, b in zip(one, other, strict=True):
+            for name in ("train_loss", "val_loss"):
+                assert abs(a[name] - b[name]) < ROUNDING, (name, a, b)
+
+
+def test_small_forward_passes_change_nothing_but_memory(packed: Dataset, tmp_path: Path) -> None:
+    for name, extra in (("whole", ()), ("parts", ("train.micro_batch=7",))):
+        finish(torchrun(2, tmp_path / name, packed, *GROUP, "train.epochs=1", *extra))
+    a, b = (history(tmp_path / n / "demo")[0]["val_loss"] for n in ("whole", "parts"))
+    assert abs(a - b) < ROUNDING
+
+
+def test_three_workers_killed_and_resumed_equal_the_uninterrupted_to_the_bit(
+    packed: Dataset, tmp_path: Path
+) -> None:
+    words = ("train.batch_size=50", "train.epochs=4", "model.dropout=0.2", "checkpoint.keep=all")
+    finish(torchrun(3, tmp_path / "whole", packed, *words))
+    broken = torchrun(3, tmp_path / "broken", packed, *words)
+    run = tmp_path / "broken" / "demo"
+    deadline = time.monotonic() + 120
+    while not (run / "history.jsonl").exists():
+        assert broken.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    os.killpg(broken.pid, signal.SIGKILL)
+    broken.communicate()
+    before = len(history(run))
+    assert before < 4, "the run was over before it could be killed"
+    finish(torchrun(3, tmp_path / "broken", packed, *words))
+    assert history(run) == history(tmp_path / "whole" / "demo")
+    last = {
+        name: max((tmp_path / name / "demo").glob("checkpoint_0004_*"))
+        for name in ("whole", "broken")
+    }
+    whole, resumed = (
+        safetensors.torch.load_file(place / "model.safetensors") for place in last.values()
+    )
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+def test_a_finished_run_and_another_config_are_refused(packed: Dataset, tmp_path: Path) -> None:
+    finish(torchrun(1, tmp_path, packed, "train.epochs=1"))
+    for words, message in (
+        (("train.epochs=1",), "this run is finished; give a new run.name, or more train.epochs"),
+        (("train.epochs=2", "optim.lr=0.1"), "was begun with another optim.lr"),
+    ):
+        again = torchrun(1, tmp_path, packed, *words)
+        output, _ = again.communicate(timeout=120)
+        assert again.returncode != 0
+        assert message in output.decode()

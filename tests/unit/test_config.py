@@ -1,0 +1,78 @@
+"""Contract 10: one line that names the value, the rule and the cure."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from rayograph import config
+from rayograph.config import Config
+from rayograph.errors import UserError
+
+PRESETS = sorted((Path(__file__).parents[2] / "job" / "presets").glob("*.yaml"))
+
+
+def test_every_option_has_a_description_and_a_unit() -> None:
+    for key, field in config.fields():
+        assert field.description, key
+        assert config.unit(field), key
+
+
+def test_what_is_dumped_is_read_back(tmp_path: Path) -> None:
+    wanted = config.load(None, ["optim.lr=1e-3", "checkpoint.keep=all", "run.name=no"])
+    (tmp_path / "c.yaml").write_text(config.dump(wanted))
+    assert config.load(str(tmp_path / "c.yaml")) == wanted
+    assert wanted.optim.lr == 0.001
+    assert wanted.run.name == "no"
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("optim.learning_rte=1", "optim.learning_rte: unknown key; did you mean optim."),
+        ("train.epoch=1", "train.epoch: unknown key; did you mean train.epochs?"),
+        ("optim.lr=-1", "optim.lr=-1: should be greater than 0"),
+        ("train.batch_size=many", "train.batch_size=many: should be a valid integer"),
+        ("optim.name=sgd", "optim.name=sgd: should be 'adamw' or 'adam'"),
+        ("cluster.workers=20", "use at least 40, or fewer workers"),
+        ("augment.scale=[1, 0.5]", "must be two rising numbers"),
+        ("lr", "lr: not an override; write key=value"),
+        ("run.storage=gs://x", "gs://x: unknown scheme gs://"),
+    ],
+)
+def test_a_mistake_is_one_line_with_the_cure(override: str, expected: str) -> None:
+    with pytest.raises(UserError) as error:
+        config.load(None, [override])
+    assert expected in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "text", ["train: {epochs: 1, epochs: 2}", "- a", "train: [", "train: 3", "a: &x [*x]"]
+)
+def test_a_preset_that_is_none_is_one_line(text: str, tmp_path: Path) -> None:
+    (tmp_path / "bad.yaml").write_text(text)
+    with pytest.raises(UserError) as error:
+        config.load(str(tmp_path / "bad.yaml"))
+    assert "\n" not in str(error.value)
+
+
+def test_a_yaml_tag_constructs_nothing(tmp_path: Path) -> None:
+    bad = tmp_path / "bad.yaml"
+    bad.write_text("run: {name: !!python/object/apply:os.system ['touch pwned']}")
+    with pytest.raises(UserError):
+        config.load(str(bad))
+
+
+@pytest.mark.parametrize("preset", PRESETS, ids=lambda p: p.stem)
+def test_a_preset_states_only_what_deviates(preset: Path) -> None:
+    defaults = Config().model_dump()
+    resolved = config.load(preset.stem).model_dump()
+    for room, options in yaml.safe_load(preset.read_text()).items():
+        for name in options:
+            assert resolved[room][name] != defaults[room][name], f"{room}.{name} is the default"
+
+
+def test_an_unknown_preset_names_the_nearest() -> None:
+    with pytest.raises(UserError, match="pneumona: no such preset; did you mean pneumonia"):
+        config.load("pneumona")

@@ -1,0 +1,103 @@
+"""Contract 3: what any original becomes, and which ones are refused with what reason."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from rayograph.data import film, phantom
+from rayograph.data.dataset import Recipe
+from tests.conftest import SHARED, needs_real_films
+
+RECIPE = Recipe(size=64, resize="crop")
+GRAY = phantom.film(3, opacity=True, size=96)
+
+
+def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
+    out = io.BytesIO()
+    image.save(out, kind, **options)
+    return out.getvalue()
+
+
+def plain() -> np.ndarray:
+    return film.read(encoded(Image.fromarray(GRAY)), RECIPE)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "P"])
+def test_a_gray_film_is_the_same_in_any_mode(mode: str) -> None:
+    image = Image.fromarray(GRAY)
+    image = image.quantize(256) if mode == "P" else image.convert(mode)
+    assert np.abs(film.read(encoded(image), RECIPE).astype(int) - plain()).mean() < 1
+
+
+def test_16_bits_are_scaled_by_the_bits_in_use_and_not_turned_white() -> None:
+    full = Image.fromarray(GRAY.astype(np.uint16) * 257)
+    twelve = Image.fromarray((GRAY.astype(np.uint16) << 4) | 15)
+    for image in (full, twelve):
+        assert np.abs(film.read(encoded(image), RECIPE).astype(int) - plain()).max() <= 2
+
+
+def test_transparent_pixels_are_black_whatever_colour_they_hide() -> None:
+    image = Image.fromarray(GRAY).convert("RGBA")
+    hidden = Image.new("RGBA", (40, 96), (255, 255, 255, 0))
+    image.paste(hidden, (0, 0))
+    assert film.read(encoded(image), RECIPE)[:, :20].max() <= 8
+
+
+def test_orientation_is_applied() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # stored rotated: to be shown turned by 90 degrees clockwise
+    stored = Image.fromarray(np.rot90(GRAY))
+    found = film.read(encoded(stored, "JPEG", quality=95, exif=exif), RECIPE)
+    assert np.abs(found.astype(int) - plain()).mean() < 3
+
+
+def test_fit_pads_and_crop_keeps_the_centre() -> None:
+    wide = Image.new("L", (200, 100), 100)
+    wide.paste(200, (50, 0, 150, 100))
+    cropped = film.read(encoded(wide.point(lambda v: v)), RECIPE.model_copy())[:, 4:-4]
+    assert (cropped > 190).all()
+    fitted = film.read(encoded(wide), Recipe(size=64, resize="fit"))
+    assert fitted[:15].max() == 0
+    assert fitted[20:44].min() > 80
+
+
+@pytest.mark.parametrize(
+    ("original", "reason"),
+    [
+        (b"", "zero bytes"),
+        (b"not a film", "not a film in"),
+        (encoded(Image.fromarray(GRAY))[:2000], "truncated"),
+        (encoded(Image.fromarray(GRAY), "JPEG")[:900], "truncated"),
+        (encoded(Image.new("L", (80, 80), 7)), "one flat gray"),
+        (
+            encoded(
+                Image.fromarray(GRAY), "TIFF", save_all=True, append_images=[Image.fromarray(GRAY)]
+            ),
+            "2 frames",
+        ),
+    ],
+)
+def test_what_is_no_usable_film_is_refused_with_the_reason(original: bytes, reason: str) -> None:
+    with pytest.raises(film.FilmError, match=reason):
+        film.read(original, RECIPE)
+
+
+@needs_real_films
+def test_real_nasty_files_give_a_film_or_a_reason() -> None:
+    good, bad = {}, {}
+    for path in sorted((SHARED / "nasty").iterdir()):
+        if path.suffix == ".csv":
+            continue
+        try:
+            good[path.name] = film.read(path.read_bytes(), RECIPE)
+        except film.FilmError as error:
+            bad[path.name] = str(error)
+    assert set(bad) == {
+        "COVID19(0).jpg", "broken.png", "empty.png", "jpeg_truncated.jpeg", "nih_multiframe.tif",
+        "nih_truncated.png", "text.jpg", "truncated_image.png", "truncated_jpeg.jpg",
+    }  # fmt: skip
+    assert all(picture.std() > 10 for picture in good.values())
+    same = [good[name].astype(int) for name in ("nih_la.png", "nih_16bit.png", "nih_upper.PNG")]
+    assert max(np.abs(picture - same[0]).mean() for picture in same) < 1

@@ -1,0 +1,214 @@
+"""Contract 2: what lies in a packed dataset, from class folders and from tables."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from rayograph.data import dataset, film, inspection, phantom
+from rayograph.data.dataset import Dataset, Recipe
+from rayograph.data.options import PackOptions
+from rayograph.data.pack import pack, rows_per_batch
+from rayograph.data.prepare import one_by_one
+from rayograph.errors import Failure, UserError
+from tests.conftest import SHARED, needs_real_films
+
+SMALL = PackOptions(size=32, patient_pattern=phantom.PATIENT_PATTERN)
+
+
+def packing(source: Path, dest: Path, options: PackOptions = SMALL, **words: bool) -> Dataset:
+    pack(str(source), str(dest), options, one_by_one, **words)
+    return Dataset.open(str(dest))
+
+
+@pytest.fixture
+def few(tmp_path: Path) -> Path:
+    phantom.write(tmp_path / "films", 60, seed=1, size=40)
+    return tmp_path / "films"
+
+
+def test_every_film_is_in_exactly_one_shard_and_the_index_says_which(
+    packed: Dataset, films: Path
+) -> None:
+    ids = []
+    for name, part in packed.manifest.splits.items():
+        index = packed.index(name)
+        read = [packed.fetch(shard, batch) for shard, batch in part.batches]
+        names = [n for batch in read for n in batch.column("sample_id").to_pylist()]
+        assert names == index.column("sample_id").to_pylist()
+        labels = np.concatenate([batch.column("label").to_numpy() for batch in read])
+        assert (labels == index.column("label").to_numpy()).all()
+        ids += names
+        stored = dataset.pixels(read[0], packed.manifest.recipe)[5]
+        original = (films / names[5]).read_bytes()
+        assert (stored == film.read(original, Recipe(size=32, resize="crop"))).all()
+        assert index.column("sha256")[5].as_py() == hashlib.sha256(original).hexdigest()
+    assert sorted(ids) == sorted(str(path.relative_to(films)) for path in films.rglob("*.png"))
+
+
+def test_a_shard_is_an_arrow_stream_that_other_programs_read(packed: Dataset) -> None:
+    shard = packed.split("train").shards[0]
+    with pa.ipc.open_stream(str(Path(packed.uri) / shard.path)) as stream:
+        assert stream.read_all().num_rows == shard.rows
+
+
+def test_record_batches_have_a_power_of_two_rows_that_leaves_64() -> None:
+    assert [rows_per_batch(n) for n in (10, 1008, 2048, 4451, 8064, 8065, 10**6)] == [
+        16, 16, 32, 64, 64, 128, 128,
+    ]  # fmt: skip
+
+
+def test_packing_again_gives_the_same_dataset(few: Path, tmp_path: Path) -> None:
+    one, two = packing(few, tmp_path / "1"), packing(few, tmp_path / "2")
+    assert one.manifest.fingerprint == two.manifest.fingerprint
+    assert (tmp_path / "1/train/00000.arrows").read_bytes() == (
+        tmp_path / "2/train/00000.arrows"
+    ).read_bytes()
+
+
+def test_a_truncated_film_is_rejected_and_nothing_else_is_lost(few: Path, tmp_path: Path) -> None:
+    victim = sorted(few.rglob("*.png"))[7]
+    victim.write_bytes(victim.read_bytes()[:500])
+    (few / ".DS_Store").write_bytes(b"x")
+    (few / "notes.csv").write_text("a,b")
+    found = packing(few, tmp_path / "d")
+    assert sum(part.rows for part in found.manifest.splits.values()) == 59
+    rejected = pq.read_table(tmp_path / "d" / dataset.REJECTED).to_pylist()
+    assert [row["sample_id"] for row in rejected] == [str(victim.relative_to(few))]
+    assert "truncated" in rejected[0]["reason"]
+    assert found.manifest.ignored == {".DS_Store": 1, ".csv": 1}
+    with pytest.raises(UserError, match="1 of 60 films cannot be used, more than 0"):
+        packing(few, tmp_path / "e", SMALL.model_copy(update={"max_rejected": 0}))
+
+
+def test_a_dataset_is_not_overwritten_unless_asked_and_then_only_its_own_files(
+    few: Path, tmp_path: Path
+) -> None:
+    dest = tmp_path / "d"
+    packing(few, dest)
+    (dest / "mine.txt").write_text("mine")
+    (dest / "train" / "00099.arrows").write_bytes(b"left by an interrupted pack")
+    with pytest.raises(UserError, match="holds a packed dataset already"):
+        packing(few, dest)
+    packing(few, dest, overwrite=True)
+    assert (dest / "mine.txt").read_text() == "mine"
+    assert not (dest / "train" / "00099.arrows").exists()
+
+
+def test_a_source_without_parts_is_split_by_patient(few: Path, tmp_path: Path) -> None:
+    flat = tmp_path / "flat"
+    for path in few.rglob("*.png"):
+        (flat / path.parent.name).mkdir(parents=True, exist_ok=True)
+        path.rename(flat / path.parent.name / path.name)
+    found = packing(flat, tmp_path / "d")
+    assert set(found.manifest.splits) == {"train", "val", "test"}
+    seen = [set(found.index(s).column("patient_id").to_pylist()) for s in found.manifest.splits]
+    assert not seen[0] & seen[1] and not seen[0] & seen[2] and not seen[1] & seen[2]  # noqa: PT018
+
+
+def test_a_table_names_paths_labels_patients_and_keeps_its_other_columns(
+    few: Path, tmp_path: Path
+) -> None:
+    rows = [
+        f"{p.relative_to(few)},{i % 2},{p.name.split('_')[0]},{p.parts[-3]},{20 + i}"
+        for i, p in enumerate(sorted(few.rglob("*.png")))
+    ]
+    (few / "t.csv").write_text("path,label,who,split,age\n" + "\n".join(rows))
+    options = PackOptions(size=32, patient_column="who")
+    found = packing(few / "t.csv", tmp_path / "d", options)
+    assert found.manifest.classes == ("0", "1")
+    assert found.index("test").column("age").to_pylist()[0] >= 20
+    table = pa.table(
+        {k: [r.split(",")[i] for r in rows] for i, k in enumerate(["path", "label", "who"])}
+    )
+    pq.write_table(table, few / "t.parquet")
+    assert set(packing(few / "t.parquet", tmp_path / "e", options).manifest.splits) == {
+        "train", "val", "test",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"label_column": "nope"}, "no column nope; it has"),
+        ({"patient_column": None}, "a table names its patients"),
+        ({"path_column": "label"}, "stands in 30 rows"),
+    ],
+)
+def test_a_table_with_a_fault_is_refused(
+    few: Path, tmp_path: Path, change: dict[str, str], message: str
+) -> None:
+    rows = [f"{p},{i % 2},{i}" for i, p in enumerate(sorted(few.rglob("*.png")))]
+    (tmp_path / "t.csv").write_text("path,label,who\n" + "\n".join(rows))
+    options = PackOptions(size=32, patient_column="who").model_copy(update=change)
+    with pytest.raises(UserError, match=message):
+        packing(tmp_path / "t.csv", tmp_path / "d", options)
+
+
+def test_validation_films_come_from_where_the_options_say(few: Path, tmp_path: Path) -> None:
+    own = packing(few, tmp_path / "own").manifest.splits["val"].rows
+    merged = SMALL.model_copy(update={"val": "merge_and_cut", "val_fraction": 0.4})
+    assert packing(few, tmp_path / "merged", merged).manifest.splits["val"].rows > own
+    with pytest.raises(UserError, match="has a validation part of its own"):
+        packing(few, tmp_path / "cut", SMALL.model_copy(update={"val": "cut"}))
+
+
+def test_what_splits_share_is_a_finding_where_the_source_fixes_them(
+    few: Path, tmp_path: Path
+) -> None:
+    one = sorted((few / "train").rglob("*.png"))[0]
+    twin = few / "test" / one.parent.name / one.name
+    twin.write_bytes(one.read_bytes())
+    again = few / "test" / one.parent.name / "p99999_1.png"
+    Image.open(one).point(lambda v: min(255, v + 2)).save(again)
+    found = {finding.kind: finding for finding in packing(few, tmp_path / "d").manifest.findings}
+    assert found["patient_in_two_splits"].films == (one.name.split("_")[0],)
+    assert str(twin.relative_to(few)) in found["identical_file_in_two_splits"].films
+    assert any("p99999_1.png" in pair for pair in found["near_identical"].films)
+
+
+def test_damage_is_found_by_inspection_and_by_reading(few: Path, tmp_path: Path) -> None:
+    found = packing(few, tmp_path / "d")
+    inspection.verify(found)
+    shard, batch = found.split("train").batches[0]
+    place = tmp_path / "d" / shard.path
+    data = bytearray(place.read_bytes())
+    data[batch.offset + batch.bytes - 100] ^= 1
+    place.write_bytes(data)
+    with pytest.raises(Failure, match=r"sha256 .* expected"):
+        inspection.verify(found)
+    with pytest.raises(Failure, match=r"xxh3 .* expected"):
+        found.fetch(shard, batch)
+
+
+def test_a_manifest_that_lies_is_refused(few: Path, tmp_path: Path) -> None:
+    packing(few, tmp_path / "d")
+    place = tmp_path / "d" / dataset.MANIFEST
+    truth = json.loads(place.read_text())
+    for change in (
+        lambda m: m["splits"]["train"]["shards"][0].update(path="../../etc/passwd"),
+        lambda m: m["splits"]["train"]["shards"][0]["batches"][0].update(offset=10**12),
+        lambda m: m["splits"]["train"]["shards"][0].update(rows=10**9),
+        lambda m: m.update(mean=0.9),
+        lambda m: m.update(extra=1),
+    ):
+        lie = json.loads(json.dumps(truth))
+        change(lie)
+        place.write_text(json.dumps(lie))
+        with pytest.raises(UserError):
+            Dataset.open(str(tmp_path / "d"))
+
+
+@needs_real_films
+def test_a_real_table_of_adult_films_packs(tmp_path: Path) -> None:
+    options = PackOptions(
+        size=64, label_column="sex", patient_column="patient_id", split_column="nope"
+    )
+    found = packing(SHARED / "nih14" / "manifest.csv", tmp_path / "d", options)
+    assert sum(part.rows for part in found.manifest.splits.values()) == 140
+    assert "view" in found.index("train").column_names

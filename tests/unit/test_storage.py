@@ -1,0 +1,120 @@
+"""Contract 1: complete or absent, the same on a disk and in a bucket, and errors that help."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rayograph import storage
+from rayograph.errors import Failure, UserError
+
+
+@pytest.fixture(params=["disk", "bucket"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "disk":
+        return str(tmp_path)
+    return storage.join(request.getfixturevalue("s3"), "storage", tmp_path.name)
+
+
+def test_what_is_written_is_read_listed_and_deleted(place: str) -> None:
+    one, two = storage.join(place, "a/one name ü.bin"), storage.join(place, "b.bin")
+    storage.write(one, b"0123456789")
+    storage.write(two, b"")
+    assert storage.read(one) == b"0123456789"
+    assert storage.read_range(one, 3, 4) == b"3456"
+    assert [entry.uri for entry in storage.listing(place)] == [one, two]
+    assert storage.exists(one)
+    storage.copy(one, two)
+    assert storage.read(two) == b"0123456789"
+    storage.delete([one, two])
+    assert not storage.exists(one)
+    assert list(storage.listing(place)) == []
+
+
+def test_a_large_object_goes_up_in_parts_and_comes_back(place: str, tmp_path: Path) -> None:
+    data = os.urandom(storage.MULTIPART_BYTES * 2 + 12345)
+    (tmp_path / "large").write_bytes(data)
+    uri = storage.join(place, "large.bin")
+    storage.upload(uri, tmp_path / "large")
+    assert storage.read(uri) == data
+    assert storage.read_range(uri, len(data) - 7, 7) == data[-7:]
+
+
+def test_more_objects_are_listed_than_one_page_holds(s3: str) -> None:
+    place = storage.join(s3, "pages")
+    for number in range(1005):
+        storage.write(storage.join(place, f"{number:05}"), b"x")
+    assert len(list(storage.listing(place))) == 1005
+
+
+def test_reading_past_the_end_is_a_failure_that_says_so(place: str) -> None:
+    uri = storage.join(place, "short")
+    storage.write(uri, b"0123456789")
+    with pytest.raises(Failure, match="4 bytes at 6 where 8 should be"):
+        storage.read_range(uri, 6, 8)
+
+
+def test_what_is_absent_is_named(place: str) -> None:
+    with pytest.raises(storage.NotFoundError, match=r"absent\.bin: nothing there"):
+        storage.read(storage.join(place, "absent.bin"))
+    with pytest.raises(storage.NotFoundError):
+        storage.read_range(storage.join(place, "absent.bin"), 0, 1)
+
+
+def test_a_failed_write_leaves_the_old_object(tmp_path: Path) -> None:
+    """A full disk: a file system of one megabyte, where this process may mount one."""
+    code = f"""
+import os, subprocess, sys
+place = {str(tmp_path)!r}
+if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "x", place]).returncode:
+    sys.exit(77)
+from rayograph import storage
+storage.write(place + "/a", b"old")
+try:
+    storage.write(place + "/a", bytes(5_000_000))
+except Exception as error:
+    print(error)
+assert storage.read(place + "/a") == b"old"
+assert os.listdir(place) == ["a"], os.listdir(place)
+"""
+    done = subprocess.run(
+        ["unshare", "--mount", sys.executable, "-c", code],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode in (1, 77) and "Operation not permitted" in done.stderr:
+        pytest.skip("this machine may not mount a file system")
+    assert done.returncode == 0, done.stderr
+    assert "No space left" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("change", "uri", "message"),
+    [
+        ({"AWS_SECRET_ACCESS_KEY": "wrong"}, "", "the store refused the credentials"),
+        ({"AWS_ACCESS_KEY_ID": "nobody"}, "", "the store refused the credentials"),
+        ({}, "s3://absent-bucket/x", "the bucket absent-bucket does not exist"),
+        ({"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, "", "Could not connect to the endpoint"),
+    ],
+)
+def test_a_store_that_refuses_is_explained(
+    s3: str, change: dict[str, str], uri: str, message: str
+) -> None:
+    """In a process of its own, since a client keeps the credentials that it was made with."""
+    for verb in ("read", "exists", "listing"):
+        place = uri or f"{s3}/x"
+        code = f"from rayograph import storage; print(list(storage.{verb}({place!r}) or ''))"
+        done = subprocess.run(
+            [sys.executable, "-c", code], env={**os.environ, **change, "AWS_MAX_ATTEMPTS": "1"},
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        last = done.stderr.strip().splitlines()[-1]
+        assert message in last, done.stderr
+        assert "wrong" not in last
+
+
+@pytest.mark.parametrize("uri", ["gs://b/x", "s3://", "", "http://x/y"])
+def test_a_place_that_cannot_be_is_refused(uri: str) -> None:
+    with pytest.raises(UserError):
+        storage.absolute(uri)
