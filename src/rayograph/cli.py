@@ -245,6 +245,8 @@ def _target(uri: str) -> "tuple[RunFolder | None, str]":
 
     uri = storage.absolute(uri)
     if uri.endswith(".safetensors"):
+        if not storage.exists(uri):
+            raise UserError(f"{uri}: nothing there; check the path")
         return None, uri
     if storage.exists(storage.join(uri, MODEL)):
         return None, storage.join(uri, MODEL)

@@ -18,16 +18,17 @@ from rayograph.data.dataset import Dataset
 from rayograph.data.options import AugmentOptions
 from tests.conftest import REPOSITORY
 
-# float32 sums in another order differ by about 1e-6; without the gradient weighting by 1e-3
-ROUNDING = 2e-5
-GROUP = ("model.norm=group", "train.batch_size=50", "train.epochs=2", "optim.lr=3e-3")
+# What float32 sums in another order come to after an epoch of Adam: 1e-9 to 2e-4 was seen. Without
+# the gradients' weighting, three workers differ by 2.3e-3 in the one and 1.5e-2 in the other.
+ROUNDING = {"train_loss": 3e-4, "val_loss": 2e-3}
+GROUP = ("model.norm=group", "train.batch_size=10", "train.epochs=1")
 
 
 def torchrun(workers: int, runs: Path, data: Dataset, *overrides: str) -> "subprocess.Popen[bytes]":
     """Start `rayograph train` in `workers` processes; the run's name tells how many."""
     words = [
         "demo", f"data.uri={data.uri}", f"run.storage={runs}", "data.image_size=32",
-        "model.width=8", "model.depth=2", *overrides,
+        "model.width=8", "model.depth=2", "optim.lr=1e-3", *overrides,
     ]  # fmt: skip
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     command += [f"--nproc-per-node={workers}", "-m", "rayograph.cli", "train", *words]
@@ -40,6 +41,12 @@ def torchrun(workers: int, runs: Path, data: Dataset, *overrides: str) -> "subpr
 def finish(process: "subprocess.Popen[bytes]") -> None:
     output, _ = process.communicate(timeout=240)
     assert process.returncode == 0, output.decode()
+
+
+def descendants(pid: int) -> list[int]:
+    """The children of a process, and theirs: torchrun's workers have sessions of their own."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [d for child in map(int, children) for d in (child, *descendants(child))]
 
 
 def history(run: Path) -> list[dict[str, float]]:
@@ -86,26 +93,26 @@ def test_a_film_is_augmented_alike_on_any_worker(packed: Dataset) -> None:
 
 
 def test_the_losses_are_the_same_for_any_number_of_workers(packed: Dataset, tmp_path: Path) -> None:
-    for workers in (1, 2, 3):  # shares of 50 films are uneven for three
+    for workers in (1, 2, 3):  # shares of 10 films are uneven for three
         finish(torchrun(workers, tmp_path / str(workers), packed, *GROUP))
     one, two, three = (history(tmp_path / str(n) / "demo") for n in (1, 2, 3))
     for other in (two, three):
         for a, b in zip(one, other, strict=True):
-            for name in ("train_loss", "val_loss"):
-                assert abs(a[name] - b[name]) < ROUNDING, (name, a, b)
+            for name, rounding in ROUNDING.items():
+                assert abs(a[name] - b[name]) < rounding, (name, a, b)
 
 
 def test_small_forward_passes_change_nothing_but_memory(packed: Dataset, tmp_path: Path) -> None:
-    for name, extra in (("whole", ()), ("parts", ("train.micro_batch=7",))):
-        finish(torchrun(2, tmp_path / name, packed, *GROUP, "train.epochs=1", *extra))
+    for name, extra in (("whole", ()), ("parts", ("train.micro_batch=2",))):
+        finish(torchrun(2, tmp_path / name, packed, *GROUP, *extra))
     a, b = (history(tmp_path / n / "demo")[0]["val_loss"] for n in ("whole", "parts"))
-    assert abs(a - b) < ROUNDING
+    assert abs(a - b) < ROUNDING["val_loss"]
 
 
 def test_three_workers_killed_and_resumed_equal_the_uninterrupted_to_the_bit(
     packed: Dataset, tmp_path: Path
 ) -> None:
-    words = ("train.batch_size=50", "train.epochs=4", "model.dropout=0.2", "checkpoint.keep=all")
+    words = ("train.batch_size=10", "train.epochs=4", "model.dropout=0.2", "checkpoint.keep=all")
     finish(torchrun(3, tmp_path / "whole", packed, *words))
     broken = torchrun(3, tmp_path / "broken", packed, *words)
     run = tmp_path / "broken" / "demo"
@@ -114,7 +121,8 @@ def test_three_workers_killed_and_resumed_equal_the_uninterrupted_to_the_bit(
         assert broken.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.005)
-    os.killpg(broken.pid, signal.SIGKILL)
+    for pid in (broken.pid, *descendants(broken.pid)):
+        os.kill(pid, signal.SIGKILL)
     broken.communicate()
     before = len(history(run))
     assert before < 4, "the run was over before it could be killed"

@@ -7,6 +7,7 @@ import io
 import json
 import math
 import os
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -59,8 +60,8 @@ def cluster(s3: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[
         _wait(submitter, head, home / "log")
         yield submitter
     finally:
-        head.terminate()
-        head.wait(60)
+        os.killpg(head.pid, signal.SIGKILL)  # its children share its fate; SIGTERM takes 30 s
+        head.wait()
 
 
 def _wait(submitter: dict[str, str], head: "subprocess.Popen[bytes]", log: Path) -> None:
