@@ -13,6 +13,7 @@ from rayograph.data.dataset import Dataset
 from rayograph.data.options import PackOptions
 from rayograph.data.pack import pack
 from rayograph.data.prepare import one_by_one
+from rayograph.data.source import open_source
 from tests import seaweed
 
 REPOSITORY = Path(__file__).parents[1]
@@ -46,9 +47,13 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def packed(films: Path, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     """Those phantoms, packed on disk."""
     place = tmp_path_factory.mktemp("packed") / "phantoms"
-    options = PackOptions(size=32, patient_pattern=phantom.PATIENT_PATTERN)
-    pack(str(films), str(place), options, one_by_one)
-    return Dataset.open(str(place))
+    return packing(films, place, PackOptions(size=32, patient_pattern=phantom.PATIENT_PATTERN))
+
+
+def packing(source: Path, dest: Path, options: PackOptions, overwrite: bool = False) -> Dataset:
+    """Pack in this process, and open what was packed."""
+    pack(open_source(str(source), options), str(dest), options, one_by_one, overwrite)
+    return Dataset.open(str(dest))
 
 
 def rayograph(*words: str, **environment: str) -> "subprocess.CompletedProcess[str]":

@@ -10,8 +10,7 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -24,7 +23,6 @@ from rayograph import storage, tables
 from rayograph.errors import Failure, UserError
 
 if TYPE_CHECKING:
-    from rayograph.report.page import EvaluationView
     from rayograph.train.folder import RunFolder
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
@@ -43,7 +41,9 @@ def demo(folder: Annotated[Path, typer.Argument(metavar="[DIR]")] = Path("demo")
     """Phantom films → pack → train on 2 workers → evaluate → report, without a network."""
     settings = configs.load("demo", [f"run.storage={folder}"])
     run = folder / settings.run.name
-    if (run / "config.yaml").exists():  # an earlier demo's
+    if (run / "config.yaml").exists():
+        if configs.load(str(run / "config.yaml")) != settings:
+            raise UserError(f"{run}: a run that is no demo; give another DIR")
         shutil.rmtree(run)
     say.print(f"{settings.phantom.films} phantom films are made and packed below {folder}")
     train("demo", [f"run.storage={folder}"])
@@ -60,12 +60,18 @@ def pack(
 ) -> None:
     """Pack films into shards that training can stream."""
     from rayograph.data import pack as packing
+    from rayograph.data.source import open_source
 
+    other = [word for word in overrides or [] if not word.startswith("pack.")]
+    if other:
+        raise UserError(f"{other[0]}: packing has options of pack. only")
     options = configs.load(None, overrides or []).pack
-    with _ray():
-        from rayograph.cluster import session
+    packing.check(dest, overwrite)
+    films = open_source(source, options)
+    from rayograph.cluster import session
 
-        manifest = packing.pack(source, dest, options, session.run, overwrite)
+    with session.connected(1):
+        manifest = packing.pack(films, dest, options, session.run, overwrite)
     counts = ", ".join(f"{name} {part.rows}" for name, part in manifest.splits.items())
     say.print(f"packed {counts} films into {storage.absolute(dest)}")
     for finding in manifest.findings:
@@ -96,18 +102,22 @@ def train(preset: Preset, overrides: Overrides = None) -> None:
     """Train a preset: with Ray Train, or under torchrun in the processes that it started."""
     config = configs.load(preset, overrides or [])
     if "TORCHELASTIC_RUN_ID" in os.environ:
-        from rayograph.cluster.progress import Lines
         from rayograph.train import local
+        from rayograph.train.lines import Lines
 
         folder = local.run(config, Lines(say, config.train.epochs).show)
         if os.environ.get("RANK") != "0":
             return
     else:
-        from rayograph.cluster import launch
+        from rayograph.cluster import launch, session
 
         folder, dataset = launch.prepare_run(config)
-        with _ray(config.cluster.workers * config.cluster.cpus_per_worker):
-            launch.fit(config, folder, dataset, say)
+        try:
+            with session.connected(config.cluster.workers * config.cluster.cpus_per_worker):
+                launch.fit(config, folder, dataset, say)
+        except (KeyboardInterrupt, _Terminated):
+            say.print("the same command goes on from the last checkpoint")
+            raise
     say.print(f"best model: {folder.best_model}", soft_wrap=True)
 
 
@@ -122,19 +132,17 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Judge a model on a split, with 95 % intervals."""
-    from rayograph.data.dataset import Dataset
     from rayograph.evaluate import evaluation as judging
+    from rayograph.evaluate import results
 
     run, model = _target(target)
     if all_checkpoints and run is None:
         raise UserError(f"{target}: --all-checkpoints needs a run folder, not a model")
-    dataset = Dataset.open(data or judging.load_model(model)[1].dataset)
-    found = judging.evaluate(model, dataset, split)
-    if run is not None:
-        if all_checkpoints:
-            places = run.checkpoints()
-            found = replace(found, checkpoints=judging.each(places, dataset, split))
-        judging.save(found, storage.join(run.uri, "evaluation"))
+    found = judging.evaluate(model, data, split)
+    if run is not None and all_checkpoints:
+        found = replace(found, checkpoints=judging.each(run.checkpoints(), data, split))
+    if run is not None and data is None:  # other films say nothing of this run
+        results.save(found, run.uri)
     _print(json.dumps(found.to_json()) if as_json else tables.evaluation(found.to_json()))
 
 
@@ -155,7 +163,7 @@ def predict(
 
     _, place = _target(model)
     listed = sources.unlabelled(source, PackOptions())
-    with _ray():
+    with session.connected(1):
         table = films.predict(place, listed, session.run)
     data = io.BytesIO()
     pq.write_table(table, data)
@@ -168,16 +176,18 @@ def predict(
 @app.command()
 def report(run: str) -> None:
     """Make a run's report.html: one self-contained page."""
+    from rayograph.report.load import evaluations
     from rayograph.report.page import RunReport, render
 
     folder = _target(run)[0]
     if folder is None:
         raise UserError(f"{run}: a model, not a run folder; a report needs a run's history")
+    config = folder.config()
     view = RunReport(
-        name=folder.config().run.name,
-        config=folder.config().model_dump(mode="json"),
+        name=config.run.name,
+        config=config.model_dump(mode="json"),
         history=folder.history(),
-        evaluations=list(_evaluations(folder.uri)),
+        evaluations=list(evaluations(folder.uri)),
     )
     place = storage.join(folder.uri, "report.html")
     storage.write(place, render(view).encode())
@@ -205,15 +215,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         app(list(sys.argv[1:] if arguments is None else arguments))
         status = 0
     except SystemExit as error:  # typer's own: 2 for unknown words, 130 for Ctrl-C
-        status = error.code if isinstance(error.code, int) else 0
+        status = error.code if isinstance(error.code, int) else int(error.code is not None)
         if status == 130:
-            _complain("interrupted; the same command goes on from the last checkpoint", status)
+            _complain("interrupted", status)
     except UserError as error:
         status = _complain(str(error), 2)
     except Failure as error:
         status = _complain(str(error), 1)
     except _Terminated:
-        status = _complain("terminated; the same command goes on from the last checkpoint", 143)
+        status = _complain("terminated", 143)
     _result.close()
     sys.exit(status)
 
@@ -230,12 +240,6 @@ def _complain(message: str, status: int) -> int:
 
 def _terminated(_signal: int, _frame: Any) -> None:
     raise _Terminated
-
-
-def _ray(cpus: int = 1) -> AbstractContextManager[None]:
-    from rayograph.cluster import session
-
-    return session.connected(cpus)
 
 
 def _target(uri: str) -> "tuple[RunFolder | None, str]":
@@ -258,36 +262,6 @@ def _target(uri: str) -> "tuple[RunFolder | None, str]":
     if not storage.exists(folder.best_model):
         raise UserError(f"{uri}: this run has no checkpoint yet")
     return folder, folder.best_model
-
-
-def _evaluations(run: str) -> "Iterator[EvaluationView]":
-    """What was evaluated in a run, by split."""
-    import numpy as np
-    import pyarrow.parquet as pq
-
-    from rayograph.evaluate import evaluation as judging
-    from rayograph.evaluate import metrics
-    from rayograph.report.page import EvaluationView
-
-    for split in ("test", "val", "train"):
-        place = storage.join(run, "evaluation", split)
-        if not storage.exists(storage.join(place, judging.METRICS)):
-            continue
-        found = json.loads(storage.read(storage.join(place, judging.METRICS)))
-        data = io.BytesIO(storage.read(storage.join(place, judging.PREDICTIONS)))
-        table = pq.read_table(data)
-        logits = np.array(table.column("logits").to_pylist(), dtype=np.float64)
-        yield EvaluationView(
-            split=split,
-            classes=tuple(found["classes"]),
-            films=found["films"],
-            patients=found["patients"],
-            metrics=found["metrics"],
-            confusion=found["confusion"],
-            labels=table.column("label").to_numpy(),
-            probabilities=metrics.softmax(logits),
-            checkpoints=found.get("checkpoints", ()),
-        )
 
 
 if __name__ == "__main__":

@@ -45,8 +45,19 @@ class Config(BaseModel, frozen=True, extra="forbid"):
                 f"train.batch_size={size} is too small for cluster.workers={workers}: a worker "
                 f"needs 2 films a step; use at least {2 * workers}, or fewer workers"
             )
-        if self.model.norm == "sync" and not self.cluster.gpus_per_worker:
+        gpus = self.cluster.gpus_per_worker
+        if self.model.norm == "sync" and not gpus:
             raise ValueError("model.norm=sync needs GPUs; use model.norm=group on CPUs")
+        if self.model.norm == "sync" and self.train.micro_batch:
+            raise ValueError(
+                "train.micro_batch and model.norm=sync exclude each other: workers "
+                "of uneven shares would make unequally many passes; use model.norm=group"
+            )
+        if 0 < gpus < 1 < workers:
+            raise ValueError(
+                f"cluster.gpus_per_worker={gpus:g}: a part of a GPU is for one worker;"
+                " several need a GPU each"
+            )
         return self
 
 

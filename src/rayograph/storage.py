@@ -83,6 +83,16 @@ def read(uri: str) -> bytes:
         return bytes(file.read())
 
 
+def fetch(uri: str) -> bytes:
+    """The whole of a checkpoint or a model."""
+    uri = absolute(uri)
+    with _explained("read", uri):
+        if is_local(uri):
+            return Path(uri).read_bytes()
+        bucket, key = _bucket_and_key(uri)
+        return _s3().get_object(Bucket=bucket, Key=key)["Body"].read()
+
+
 def read_range(uri: str, offset: int, length: int) -> bytes:
     """`length` bytes of an object from `offset`; fewer is a `Failure`."""
     uri = absolute(uri)
@@ -109,17 +119,6 @@ def upload(uri: str, file: Path) -> None:
     """Put a local file at `uri`, complete or not at all; large ones in parts."""
     with file.open("rb") as source:
         _put(absolute(uri), source, file.stat().st_size)
-
-
-def download(uri: str, file: Path) -> None:
-    """Fetch an object into a local file."""
-    uri = absolute(uri)
-    with _explained("read", uri):
-        if is_local(uri):
-            shutil.copyfile(uri, file)
-        else:
-            bucket, key = _bucket_and_key(uri)
-            _s3().download_file(bucket, key, str(file))
 
 
 def copy(source: str, target: str) -> None:
@@ -184,7 +183,11 @@ def filesystem(uri: str) -> tuple[Any, str]:
     uri = absolute(uri)
     if is_local(uri):
         return pyarrow.fs.LocalFileSystem(), uri
-    options: dict[str, Any] = {"region": _region() or "us-east-1"}
+    import boto3
+
+    options: dict[str, Any] = {
+        "region": os.environ.get("AWS_REGION") or boto3.Session().region_name or "us-east-1"
+    }
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
     if endpoint:  # pickling, on Ray's way to other processes, loses what the environment said
         parts = urlsplit(endpoint)
@@ -227,10 +230,6 @@ def _bucket_and_key(uri: str) -> tuple[str, str]:
     return bucket, key.rstrip("/")
 
 
-def _region() -> str | None:
-    return os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
-
-
 @lru_cache(maxsize=1)
 def _s3() -> "S3Client":
     import boto3
@@ -238,7 +237,7 @@ def _s3() -> "S3Client":
 
     return boto3.client(
         "s3",
-        region_name=_region(),
+        region_name=os.environ.get("AWS_REGION"),  # which boto3, unlike others, does not read
         config=Config(
             retries={"mode": "standard", "max_attempts": 6},
             connect_timeout=10,

@@ -9,7 +9,8 @@ import pytest
 
 from rayograph.data import phantom
 from rayograph.data.dataset import Dataset
-from tests.conftest import rayograph
+from rayograph.data.options import PackOptions
+from tests.conftest import packing, rayograph
 from tests.promise.test_equality import finish, torchrun
 
 
@@ -38,6 +39,8 @@ def refused(*words: str, **environment: str) -> str:
         (("train", "{tmp}/absent.yaml"), "nothing there"),
         (("evaluate", "{tmp}"), "neither a run folder nor a model"),
         (("inspect", "{tmp}"), "no packed dataset"),
+        (("pack", "{tmp}", "{tmp}/d", "train.epochs=3"), "packing has options of pack. only"),
+        (("train", "demo", "data.uri={data}", "model.weights={tmp}/no.pth"), "nothing there"),
         (("predict", "{tmp}/x.safetensors", "{tmp}", "{tmp}/out.parquet"), "nothing there"),
     ],
 )
@@ -57,7 +60,6 @@ def test_mistakes_about_the_store_are_one_line(s3: str) -> None:
 
 
 def test_mistakes_about_films_are_one_line(tmp_path: Path) -> None:
-    """Through the function that the command calls, since `pack` starts Ray before it lists."""
     (tmp_path / "none").mkdir()
     assert "no film found" in refused("pack", str(tmp_path / "none"), str(tmp_path / "d"))
     phantom.write(tmp_path / "films", 40, seed=2, size=32)
@@ -94,12 +96,8 @@ def test_a_result_alone_goes_to_standard_output(packed: Dataset, tmp_path: Path)
 
 
 def test_a_model_refuses_films_packed_by_another_recipe(packed: Dataset, tmp_path: Path) -> None:
-    from rayograph.data.options import PackOptions
-    from rayograph.data.pack import pack
-    from rayograph.data.prepare import one_by_one
-
     phantom.write(tmp_path / "films", 60, seed=3, size=48)
-    pack(str(tmp_path / "films"), str(tmp_path / "other"), PackOptions(size=48), one_by_one)
+    packing(tmp_path / "films", tmp_path / "other", PackOptions(size=48))
     finish(torchrun(1, tmp_path, packed, "train.epochs=1"))
     told = refused("evaluate", str(tmp_path / "demo"), "--data", str(tmp_path / "other"))
     assert "packed by another recipe than the model's: size: 32, not 48" in told

@@ -13,17 +13,18 @@ from PIL import Image
 from rayograph.data import dataset, film, inspection, phantom
 from rayograph.data.dataset import Dataset, Recipe
 from rayograph.data.options import PackOptions
-from rayograph.data.pack import pack, rows_per_batch
-from rayograph.data.prepare import one_by_one
+from rayograph.data.pack import rows_per_batch
 from rayograph.errors import Failure, UserError
+from tests import conftest
 from tests.conftest import SHARED, needs_real_films
 
 SMALL = PackOptions(size=32, patient_pattern=phantom.PATIENT_PATTERN)
 
 
-def packing(source: Path, dest: Path, options: PackOptions = SMALL, **words: bool) -> Dataset:
-    pack(str(source), str(dest), options, one_by_one, **words)
-    return Dataset.open(str(dest))
+def packing(
+    source: Path, dest: Path, options: PackOptions = SMALL, overwrite: bool = False
+) -> Dataset:
+    return conftest.packing(source, dest, options, overwrite)
 
 
 @pytest.fixture
@@ -58,9 +59,20 @@ def test_a_shard_is_an_arrow_stream_that_other_programs_read(packed: Dataset) ->
 
 
 def test_record_batches_have_a_power_of_two_rows_that_leaves_64() -> None:
-    assert [rows_per_batch(n) for n in (10, 1008, 2048, 4451, 8064, 8065, 10**6)] == [
+    assert [rows_per_batch(n, 256**2) for n in (10, 1008, 2048, 4451, 8064, 8065, 10**6)] == [
         16, 16, 32, 64, 64, 128, 128,
     ]  # fmt: skip
+
+
+def test_a_record_batch_of_large_films_is_8_mebibytes_at_most() -> None:
+    assert [rows_per_batch(10**6, size**2) for size in (256, 320, 512, 1024)] == [128, 64, 32, 16]
+
+
+def test_a_film_outside_the_parts_is_no_class_of_its_own(few: Path, tmp_path: Path) -> None:
+    (few / "samples").mkdir()
+    (few / "samples" / "x.png").write_bytes(b"x")
+    with pytest.raises(UserError, match=r"samples/x.png is in none of train/, val/, test/"):
+        packing(few, tmp_path / "d")
 
 
 def test_packing_again_gives_the_same_dataset(few: Path, tmp_path: Path) -> None:
@@ -95,6 +107,9 @@ def test_a_dataset_is_not_overwritten_unless_asked_and_then_only_its_own_files(
     (dest / "train" / "00099.arrows").write_bytes(b"left by an interrupted pack")
     with pytest.raises(UserError, match="holds a packed dataset already"):
         packing(few, dest)
+    with pytest.raises(UserError, match="no film found"):  # a mistake, before anything is deleted
+        packing(tmp_path / "typo", dest, overwrite=True)
+    Dataset.open(str(dest))
     packing(few, dest, overwrite=True)
     assert (dest / "mine.txt").read_text() == "mine"
     assert not (dest / "train" / "00099.arrows").exists()

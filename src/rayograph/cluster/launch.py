@@ -10,7 +10,7 @@ from ray.train.v2.api.callback import UserCallback
 from rich.console import Console
 
 from rayograph import storage
-from rayograph.cluster.progress import Board, Lines, shown
+from rayograph.cluster.progress import Board, shown
 from rayograph.cluster.worker import uri_of, work
 from rayograph.config import Config
 from rayograph.data import prepare
@@ -18,6 +18,8 @@ from rayograph.data.dataset import Dataset
 from rayograph.errors import Failure, UserError
 from rayograph.models.build import check
 from rayograph.train.folder import RunFolder
+from rayograph.train.lines import Lines
+from rayograph.train.world import TIMEOUT
 
 
 def prepare_run(config: Config) -> tuple[RunFolder, Dataset]:
@@ -40,14 +42,20 @@ def fit(config: Config, folder: RunFolder, dataset: Dataset, console: Console) -
     trainer = ray.train.torch.TorchTrainer(
         work,
         train_loop_config=job,
+        torch_config=ray.train.torch.TorchConfig(timeout_s=int(TIMEOUT.total_seconds())),
         scaling_config=_scaling(config),
         run_config=_run(config, folder),
     )
     try:
         with shown(board, Lines(console, config.train.epochs)):
             trainer.fit()
+        refusal = ray.get(board.refusal.remote())
+    except SystemExit:  # what Ray makes of Ctrl-C
+        raise KeyboardInterrupt from None
     except (ray.train.TrainingFailedError, ray.exceptions.RayError) as error:
         raise _reason(folder, error) from error
+    if refusal is not None:
+        raise UserError(refusal)
 
 
 def _scaling(config: Config) -> ray.train.ScalingConfig:
@@ -95,11 +103,9 @@ class Publisher(UserCallback):
 
 
 def _reason(folder: RunFolder, error: Exception) -> Exception:
-    """The first worker's own error, in one line."""
-    failures = getattr(error, "worker_failures", None) or {}
-    cause: BaseException = next(iter(failures.values()), error)
-    while isinstance(getattr(cause, "cause", None), BaseException):
-        cause = cause.cause  # type: ignore[attr-defined]
-    kind = UserError if isinstance(cause, UserError) else Failure
+    """One worker's own error, in one line; ours before those that it caused in other workers."""
+    failures = list((getattr(error, "worker_failures", None) or {0: error}).values())
+    causes = [getattr(failure, "cause", None) or failure for failure in failures]
+    cause = next((cause for cause in causes if isinstance(cause, Failure)), causes[0])
     lines = [line for line in str(cause).splitlines() if line.strip()] or [type(cause).__name__]
-    return kind(f"{folder.uri}: training failed: {lines[-1].strip()}")
+    return Failure(f"{folder.uri}: training failed: {lines[-1].strip()}")

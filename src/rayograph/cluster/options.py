@@ -23,7 +23,7 @@ class ClusterOptions(BaseModel, frozen=True, extra="forbid"):
     gpus_per_worker: float = Field(
         0,
         ge=0,
-        le=8,
-        description="1 trains on a GPU each; 0 on CPUs",
+        le=1,
+        description="1: a GPU each; less, for one worker only: a part of one; 0: CPUs",
         json_schema_extra={"unit": "GPUs"},
     )

@@ -19,7 +19,6 @@ R = TypeVar("R")
 SETTINGS = {
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",  # a report is committed when the controller looks
     "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",  # else each print of a worker shows twice
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # the coming default, so that Ray does not warn
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # workers use this environment, not a copy of it
 }
 

@@ -14,6 +14,7 @@ from rayograph import config as configs
 from rayograph import storage
 from rayograph.config import Config
 from rayograph.data.dataset import Dataset
+from rayograph.errors import UserError
 from rayograph.train import history
 from rayograph.train import world as worlds
 from rayograph.train.folder import RunFolder, checkpoint_name
@@ -28,7 +29,10 @@ def work(job: Mapping[str, Any]) -> None:
         torch.cuda.set_device(ray.train.torch.get_device())
     world = worlds.current(config.cluster)
     reporter = RayReporter(config, job["board"])
-    train(config, Dataset.open(job["dataset"]), reporter, world)
+    try:
+        train(config, Dataset.open(job["dataset"]), reporter, world)
+    except UserError as error:  # the same on every worker; to raise it would only repeat the start
+        ray.get(job["board"].refuse.remote(str(error)))
 
 
 class RayReporter:
@@ -39,19 +43,23 @@ class RayReporter:
         self._board = board
         self._folder = RunFolder.of(config)
         self._attempt = secrets.token_hex(4)
+        self._leads = ray.train.get_context().get_world_rank() == 0
 
     def latest(self) -> str | None:
         """The newest checkpoint that Ray has committed."""
         checkpoint = ray.train.get_checkpoint()
-        return uri_of(checkpoint) if checkpoint else None
+        if checkpoint is None:
+            return None
+        if self._leads:
+            self._folder.publish(uri_of(checkpoint), self._config.train.select)
+        return uri_of(checkpoint)
 
     def report(self, row: Mapping[str, Any], save: Save | None) -> None:
         """Report to Ray Train, a barrier of all workers; rank 0 brings the checkpoint."""
-        leads = ray.train.get_context().get_world_rank() == 0
         figures = {**row, "score": history.score(row, self._config.train.select)}
         with tempfile.TemporaryDirectory() as scratch:
             checkpoint = None
-            if save is not None and leads:
+            if save is not None and self._leads:
                 save(Path(scratch))
                 checkpoint = ray.train.Checkpoint.from_directory(scratch)
             ray.train.report(
@@ -60,7 +68,7 @@ class RayReporter:
                 checkpoint_dir_name=checkpoint_name(row["epoch"], self._attempt),
                 checkpoint_upload_fn=self._upload,
             )
-        if leads:
+        if self._leads:
             self._board.add.remote(dict(row))
 
     def _upload(self, checkpoint: ray.train.Checkpoint, name: str) -> ray.train.Checkpoint:

@@ -60,7 +60,7 @@ class PackOptions(BaseModel, frozen=True, extra="forbid"):
         0.15,
         gt=0,
         lt=1,
-        description="training patients that a cut takes for validation",
+        description="training patients a cut takes (a source without parts is cut 70/15/15)",
         json_schema_extra={"unit": "fraction"},
     )
     seed: int = Field(

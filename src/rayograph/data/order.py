@@ -20,7 +20,9 @@ import numpy.typing as npt
 Ints = npt.NDArray[np.int64]
 
 LANES = 64
-STRIDE = 41  # a batch's lanes are 41 apart (mod 64): no worker's share is then empty, see tests
+STRIDE = (
+    41  # lanes take turns 41 apart (mod 64), near 64 / golden ratio: see the tests for how even
+)
 
 
 @dataclass(frozen=True)

@@ -15,14 +15,15 @@ from rayograph import storage
 from rayograph.data import dataset, describe, split
 from rayograph.data.dataset import Manifest, Recipe
 from rayograph.data.options import PackOptions
+from rayograph.data.order import LANES
 from rayograph.data.shard import ShardTask, write_shard
-from rayograph.data.source import Listed, Source, open_source
+from rayograph.data.source import Listed, Source
 from rayograph.errors import UserError
 
 T = TypeVar("T")
 R = TypeVar("R")
 HASH_CHUNK = 64
-SMALLEST_BATCH, LARGEST_BATCH, LANES = 16, 128, 64
+SMALLEST_BATCH, LARGEST_BATCH, LARGEST_BYTES = 16, 128, 8 * 1024**2
 
 
 class Run(Protocol):
@@ -33,8 +34,16 @@ class Run(Protocol):
         ...
 
 
+def check(dest: str, overwrite: bool) -> None:
+    """Raise `UserError` where `dest` holds a packed dataset that is not to be replaced."""
+    if not overwrite and storage.exists(storage.join(storage.absolute(dest), dataset.MANIFEST)):
+        raise UserError(
+            f"{dest}: holds a packed dataset already; choose another place or --overwrite"
+        )
+
+
 def pack(
-    source_uri: str, dest: str, options: PackOptions, run: Run, overwrite: bool = False
+    source: Source, dest: str, options: PackOptions, run: Run, overwrite: bool = False
 ) -> Manifest:
     """Pack a source into `dest` and return its manifest.
 
@@ -42,14 +51,14 @@ def pack(
     more films are unreadable than `pack.max_rejected`.
     """
     dest = storage.absolute(dest)
-    _refuse_existing(dest, overwrite)
-    source = open_source(source_uri, options)
+    check(dest, overwrite)
     recipe = Recipe(size=options.size, resize=options.resize)
     digests, missing = _digests(source, run)
     films = [film for film in source.films if film.sample_id not in missing]
     _check_rejected(missing, len(source.films), options)
     splits = assign(source, films, [digests[film.sample_id] for film in films], options)
     tasks = list(_tasks(dest, films, splits, source.classes, recipe, options))
+    storage.delete([storage.join(dest, dataset.MANIFEST)])  # until the new one, nothing is valid
     results = list(run("packing", write_shard, tasks))
     rejected = dict(missing)
     for task, packed in zip(tasks, results, strict=True):
@@ -107,10 +116,15 @@ def assign(
     return [str(part) for part in parts]
 
 
-def rows_per_batch(training_films: int) -> int:
-    """Rows of a record batch: the largest power of two, 16 to 128, that leaves 64 batches."""
+def rows_per_batch(training_films: int, film_bytes: int) -> int:
+    """Rows of a record batch: the largest power of two, 16 to 128, that leaves 64 batches.
+
+    And that keeps a batch to 8 MiB, as a worker holds one for each of its lanes.
+    """
     rows = LARGEST_BATCH
-    while rows > SMALLEST_BATCH and -(-training_films // rows) < LANES:
+    while rows > SMALLEST_BATCH and (
+        -(-training_films // rows) < LANES or rows * film_bytes > LARGEST_BYTES
+    ):
         rows //= 2
     return rows
 
@@ -150,7 +164,7 @@ def _tasks(
 ) -> Iterator[ShardTask]:
     """Shards of each split, its films in a seeded random order."""
     index = {name: i for i, name in enumerate(classes)}
-    batch_rows = rows_per_batch(splits.count("train"))
+    batch_rows = rows_per_batch(splits.count("train"), recipe.size**2)
     shard_rows = max(1, options.shard_bytes // recipe.size**2 // batch_rows) * batch_rows
     for name in dataset.SPLITS:
         rows = [film for film, part in zip(films, splits, strict=True) if part == name]
@@ -161,17 +175,6 @@ def _tasks(
             part = tuple(rows[start : start + shard_rows])
             labels = tuple(index[film.label] for film in part)
             yield ShardTask(dest, f"{name}/{number:05}.arrows", part, labels, recipe, batch_rows)
-
-
-def _refuse_existing(dest: str, overwrite: bool) -> None:
-    manifest = storage.join(dest, dataset.MANIFEST)
-    if not storage.exists(manifest):
-        return
-    if not overwrite:
-        raise UserError(
-            f"{dest}: holds a packed dataset already; choose another place or --overwrite"
-        )
-    storage.delete([manifest])
 
 
 def _remove_stale(dest: str, manifest: Manifest) -> None:

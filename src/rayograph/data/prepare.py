@@ -10,6 +10,7 @@ from rayograph.data import phantom
 from rayograph.data.dataset import MANIFEST, Dataset
 from rayograph.data.options import DataOptions, PackOptions, PhantomOptions
 from rayograph.data.pack import pack
+from rayograph.data.source import open_source
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -24,7 +25,7 @@ def dataset(data: DataOptions, films: PhantomOptions, runs: str) -> Dataset:
         with tempfile.TemporaryDirectory() as scratch:
             phantom.write(Path(scratch), films.films, films.seed, films.size)
             options = PackOptions(size=films.size, patient_pattern=phantom.PATIENT_PATTERN)
-            pack(scratch, uri, options, one_by_one)
+            pack(open_source(scratch, options), uri, options, one_by_one)
     return Dataset.open(uri)
 
 

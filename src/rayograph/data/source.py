@@ -92,6 +92,9 @@ def unlabelled(uri: str, options: PackOptions) -> list[tuple[str, str]]:
     if not _is_table(uri):
         return [(name, storage.join(uri, name)) for name in films_below(uri)[0]]
     paths = _read_table(uri, [options.path_column]).column(options.path_column).to_pylist()
+    if not all(paths):
+        row = next(i for i, path in enumerate(paths, 1) if not path)
+        raise UserError(f"{uri}: row {row} has no {options.path_column}")
     return [(path, _place(uri, path)) for path in paths]
 
 
@@ -109,7 +112,13 @@ def _place(table: str, path: str) -> str:
 def _folder(uri: str, options: PackOptions) -> Source:
     names, ignored = films_below(uri)
     paths = [PurePosixPath(name) for name in names]
-    has_parts = all(path.parts[0].lower() in PARTS for path in paths)
+    strays = [path for path in paths if path.parts[0].lower() not in PARTS]
+    has_parts = not strays
+    if 0 < len(strays) < len(paths):
+        raise UserError(
+            f"{uri}: {strays[0]} is in none of train/, val/, test/ that other films are in; "
+            "move or remove it"
+        )
     depth = 1 if has_parts else 0
     homeless = [str(path) for path in paths if len(path.parts) < depth + 2]
     if homeless:
@@ -201,14 +210,19 @@ def _read_table(uri: str, wanted: list[str], *optional: str) -> Any:
     except (pa.ArrowException, OSError) as error:
         raise UserError(f"{uri}: not a readable table: {' '.join(str(error).split())}") from None
     for name in wanted:
+        if table.column_names.count(name) > 1:
+            raise UserError(f"{uri}: the column {name} stands twice; keep one")
         if name not in table.column_names:
             known = ", ".join(table.column_names)
             raise UserError(f"{uri}: no column {name}; it has {known}")
     if not table.num_rows:
         raise UserError(f"{uri}: no film found; the table has no rows")
-    for name in set(text) & set(table.column_names):
-        index = table.column_names.index(name)
-        table = table.set_column(index, name, pc.cast(table.column(name), pa.string()))
+    try:
+        for name in set(text) & set(table.column_names):
+            index = table.column_names.index(name)
+            table = table.set_column(index, name, pc.cast(table.column(name), pa.string()))
+    except pa.ArrowException as error:
+        raise UserError(f"{uri}: column {name} is not text: {error}") from None
     return table
 
 

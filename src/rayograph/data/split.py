@@ -73,12 +73,11 @@ def near_identical(
     64x64 thumbnails, because a hash alone nominates two thirds of honest paediatric films.
     """
     pairs: list[tuple[int, int]] = []
-    standard = [_standardised(t) for t in thumbs]
     for i, own in enumerate(hashes[0]):
         close = np.flatnonzero(np.bitwise_count(hashes[1] ^ own) <= bits)
         if len(close):
-            agree = standard[1][close] @ standard[0][i] > correlation
-            pairs += [(i, int(j)) for j in close[agree]]
+            agree = _standardised(thumbs[1][close]) @ _standardised(thumbs[0][i : i + 1])[0]
+            pairs += [(i, int(j)) for j in close[agree > correlation]]
     return pairs
 
 

@@ -15,6 +15,7 @@ from rayograph.data.order import Plan
 
 Ints = npt.NDArray[np.int64]
 Films = npt.NDArray[np.uint8]
+Content = tuple[Films, Ints, list[str]]  # of a record batch: films, labels, ids
 
 FETCHES = 8  # at once; a store answers one connection slower than it answers several
 AHEAD = 4  # steps, or record batches in stored order, whose bytes are asked for early
@@ -22,7 +23,7 @@ AHEAD = 4  # steps, or record batches in stored order, whose bytes are asked for
 
 @dataclass(frozen=True)
 class Batch:
-    """A worker's share of a global batch.
+    """A worker's share of a global batch; near two films a worker it may be empty.
 
     `films` uint8 [n, size, size]; `labels` int64 [n]; `rows` int64 [n], where each film stands in
     its split; `share` int64 [n], its index in the global batch of `size` films.
@@ -33,6 +34,16 @@ class Batch:
     rows: Ints
     share: Ints
     size: int
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A record batch in stored order: films, labels and rows as in `Batch`, and the films' ids."""
+
+    films: Films
+    labels: Ints
+    rows: Ints
+    ids: list[str]
 
 
 def training(
@@ -63,14 +74,14 @@ def training(
             if not window:
                 return
             rows, share, size = window.popleft()
-            films, labels = _gather(fetch, rows, first)
+            films, labels = _gather(fetch, rows, first, dataset.manifest.recipe.size)
             yield Batch(films, labels, rows, share, size)
             left.subtract(_batch_of(rows, first).tolist())
             for number in [n for n in fetch.held() if left[n] == 0]:
                 fetch.drop(number)
 
 
-def stored(dataset: Dataset, split: str, rank: int = 0, world: int = 1) -> Iterator[Batch]:
+def stored(dataset: Dataset, split: str, rank: int = 0, world: int = 1) -> Iterator[Stored]:
     """Every film of a split once, in stored order, a record batch at a time; never padded.
 
     `rank` of `world` gets every world-th record batch.
@@ -82,10 +93,9 @@ def stored(dataset: Dataset, split: str, rank: int = 0, world: int = 1) -> Itera
         for i, number in enumerate(mine):
             for later in mine[i : i + AHEAD + 1]:
                 fetch.ask(later)
-            films, labels = fetch.result(number)
+            films, labels, ids = fetch.result(number)
             fetch.drop(number)
-            rows = np.arange(len(films)) + first[number]
-            yield Batch(films, labels, rows, rows - first[number], len(films))
+            yield Stored(films, labels, np.arange(len(films)) + first[number], ids)
 
 
 class _Fetcher:
@@ -95,13 +105,13 @@ class _Fetcher:
         self._dataset = dataset
         self._batches = dataset.split(split).batches
         self._threads = threads
-        self._asked: dict[int, Future[tuple[Films, Ints]]] = {}
+        self._asked: dict[int, Future[Content]] = {}
 
     def ask(self, number: int) -> None:
         if number not in self._asked:
             self._asked[number] = self._threads.submit(self._fetch, number)
 
-    def result(self, number: int) -> tuple[Films, Ints]:
+    def result(self, number: int) -> Content:
         return self._asked[number].result()
 
     def held(self) -> list[int]:
@@ -110,10 +120,11 @@ class _Fetcher:
     def drop(self, number: int) -> None:
         del self._asked[number]
 
-    def _fetch(self, number: int) -> tuple[Films, Ints]:
+    def _fetch(self, number: int) -> Content:
         batch = self._dataset.fetch(*self._batches[number])
         labels = batch.column("label").to_numpy().astype(np.int64)
-        return pixels(batch, self._dataset.manifest.recipe), labels
+        ids = batch.column("sample_id").to_pylist()
+        return pixels(batch, self._dataset.manifest.recipe), labels, ids
 
 
 @contextmanager
@@ -129,13 +140,12 @@ def _batch_of(rows: Ints, first: Ints) -> Ints:
     return np.searchsorted(first, rows, side="right") - 1
 
 
-def _gather(fetch: _Fetcher, rows: Ints, first: Ints) -> tuple[Films, Ints]:
+def _gather(fetch: _Fetcher, rows: Ints, first: Ints, size: int) -> tuple[Films, Ints]:
     numbers = _batch_of(rows, first)
     parts = {int(number): fetch.result(int(number)) for number in np.unique(numbers)}
-    size = next(iter(parts.values()))[0].shape[1]
     films = np.empty((len(rows), size, size), dtype=np.uint8)
     labels = np.empty(len(rows), dtype=np.int64)
-    for number, (source, source_labels) in parts.items():
+    for number, (source, source_labels, _) in parts.items():
         here = np.flatnonzero(numbers == number)
         there = rows[here] - first[number]
         films[here] = source[there]

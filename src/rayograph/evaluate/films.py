@@ -14,7 +14,7 @@ from rayograph import storage
 from rayograph.data import augment, film
 from rayograph.data.pack import Run
 from rayograph.evaluate import metrics
-from rayograph.evaluate.evaluation import device, load_model
+from rayograph.evaluate.evaluation import load_model
 from rayograph.models.card import ModelCard
 
 CHUNK = 64  # films that a process reads and predicts at once
@@ -49,12 +49,12 @@ def predict_chunk(task: Task) -> Any:
         try:
             films.append(film.read(storage.read(uri), card.recipe))
             errors.append(None)
-        except film.FilmError as error:
+        except (film.FilmError, storage.NotFoundError) as error:
             errors.append(str(error))
     usable = np.array([error is None for error in errors])
     values = np.full((len(usable), len(card.classes)), np.nan)
     if films:
-        batch = torch.from_numpy(np.stack(films)).to(device())
+        batch = torch.from_numpy(np.stack(films))
         pictures = augment.whole(batch, card.image_size, card.mean, card.std)
         values[usable] = model(pictures).float().cpu().numpy()
     return _table(task, card, values, errors)
@@ -82,7 +82,7 @@ def _table(task: Task, card: ModelCard, logits: Any, errors: list[str | None]) -
 
 @lru_cache(maxsize=1)
 def _model(uri: str) -> tuple[nn.Module, ModelCard]:
-    return load_model(uri)
+    return load_model(uri, torch.device("cpu"))  # a task of one CPU: GPUs belong to others
 
 
 def counts(table: Any) -> dict[str, int]:

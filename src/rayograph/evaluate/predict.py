@@ -17,12 +17,14 @@ BATCH = 64  # films per forward pass
 class Logits:
     """A worker's part of a split; the other rows are zero, so the parts add up.
 
-    `values` float32 [films, classes], `labels` int64 [films], `seen` int64 [films]: how often.
+    `values` float32 [films, classes], `labels` int64 [films], `seen` int64 [films]: how often;
+    `ids` by row.
     """
 
     values: npt.NDArray[np.float32]
     labels: npt.NDArray[np.int64]
     seen: npt.NDArray[np.int64]
+    ids: dict[int, str]
 
 
 @torch.inference_mode()
@@ -42,6 +44,7 @@ def logits(
         np.zeros((rows, len(manifest.classes)), np.float32),
         np.zeros(rows, np.int64),
         np.zeros(rows, np.int64),
+        {},
     )
     training = model.training
     model.eval()
@@ -53,5 +56,6 @@ def logits(
             out.values[batch.rows[part]] = model(pictures).float().cpu().numpy()
         out.labels[batch.rows] = batch.labels
         out.seen[batch.rows] += 1
+        out.ids.update(zip(batch.rows.tolist(), batch.ids, strict=True))
     model.train(training)
     return out

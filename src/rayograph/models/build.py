@@ -5,9 +5,12 @@ import fnmatch
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision import models as zoo
 
+from rayograph import storage
+from rayograph.config import is_place
 from rayograph.errors import UserError
 from rayograph.models.options import ModelOptions
 from rayograph.models.weights import load_weights
@@ -23,7 +26,7 @@ def names() -> list[str]:
 
 
 def check(options: ModelOptions, image_size: int) -> None:
-    """Raise `UserError` for an unknown name, or a film too small for the blocks of the CNN."""
+    """Raise `UserError` for an unknown name, absent weights, or films too small for the CNN."""
     if options.name not in names():
         near = difflib.get_close_matches(options.name, names(), n=1)
         hint = f"; did you mean {near[0]}?" if near else f"; there are {', '.join(names())}"
@@ -33,6 +36,8 @@ def check(options: ModelOptions, image_size: int) -> None:
             f"model.depth={options.depth}: nothing is left of {image_size} pixels after that many "
             "blocks; use fewer, or a larger data.image_size"
         )
+    if options.weights and is_place(options.weights) and not storage.exists(options.weights):
+        raise UserError(f"model.weights={options.weights}: nothing there; check the path")
 
 
 def build(options: ModelOptions, classes: int) -> nn.Module:
@@ -65,6 +70,18 @@ def head(model: nn.Module) -> nn.Linear:
     return [layer for layer in model.modules() if isinstance(layer, nn.Linear)][-1]
 
 
+class Head(nn.Linear):
+    """The last layer, with dropout of its own: its weights have the same names either way."""
+
+    def __init__(self, inputs: int, classes: int, dropout: float) -> None:
+        super().__init__(inputs, classes)
+        self.dropout = dropout
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Logits of features: float [n, inputs] to float [n, classes]."""
+        return super().forward(F.dropout(features, self.dropout, self.training))
+
+
 class PaperCNN(nn.Module):
     """Blocks of convolution, norm, ReLU and pooling, then two linear layers.
 
@@ -84,8 +101,8 @@ class PaperCNN(nn.Module):
             inputs = width
         self.features = nn.Sequential(*blocks, nn.AdaptiveAvgPool2d(4), nn.Flatten())
         self.classifier = nn.Sequential(
-            nn.Linear(16 * inputs, HIDDEN), nn.ReLU(inplace=True), nn.Dropout(options.dropout),
-            nn.Linear(HIDDEN, classes),
+            nn.Linear(16 * inputs, HIDDEN), nn.ReLU(inplace=True),
+            Head(HIDDEN, classes, options.dropout),
         )  # fmt: skip
 
     def forward(self, films: Tensor) -> Tensor:
@@ -118,8 +135,7 @@ def _replace_head(model: nn.Module, classes: int, dropout: float) -> None:
     name, last = next(
         (n, m) for n, m in reversed(list(model.named_modules())) if isinstance(m, nn.Linear)
     )
-    new: nn.Module = nn.Linear(last.in_features, classes)
-    model.set_submodule(name, nn.Sequential(nn.Dropout(dropout), new) if dropout else new)
+    model.set_submodule(name, Head(last.in_features, classes, dropout))
 
 
 def _group_norm(model: nn.Module) -> None:

@@ -11,6 +11,7 @@ from rayograph.data.dataset import Recipe
 from rayograph.errors import UserError
 from rayograph.models.options import ModelOptions
 
+MODEL = "model.safetensors"  # its name in a checkpoint and in best/
 FORMAT = "rayograph-model-1"
 
 

@@ -65,10 +65,9 @@ def _from_torchvision(name: str, weights: str) -> dict[str, Tensor]:
         names = ", ".join(w.name for w in known) or "none"
         raise UserError(f"model.weights={weights}: {name} has {names}; or give a URI")
     try:
-        state: dict[str, Tensor] = known[weights].get_state_dict(progress=False, check_hash=True)
+        return dict(zoo.get_model(name, weights=weights).state_dict())
     except OSError as error:
         raise Failure(
             f"model.weights={weights}: cannot fetch from torchvision's site: {error}; "
             "put the file into your storage and give its URI"
         ) from None
-    return state

@@ -14,6 +14,7 @@ from rayograph.models import card as cards
 from rayograph.train import history, state
 
 CONFIG, ENVIRONMENT, HISTORY = "config.yaml", "environment.json", "history.jsonl"
+MODEL_JSON = "model.json"
 CHECKPOINT = re.compile(r"checkpoint_(\d{4,})_[0-9a-f]{8}")
 MAY_CHANGE = (
     "pack.",
@@ -48,9 +49,10 @@ class RunFolder:
         Raises `UserError` where the run is finished, or was begun with another config.
         """
         place = storage.join(self.uri, CONFIG)
-        if storage.exists(place):
+        rows = self.history()
+        if rows:
             _refuse_other_config(self.uri, configs.load(place), config)
-            if history.finished(self.history(), config.train):
+            if history.finished(rows, config.train):
                 raise UserError(
                     f"{self.uri}: this run is finished; give a new run.name, or more train.epochs"
                 )
@@ -81,19 +83,26 @@ class RunFolder:
         return dict(sorted(found.items()))
 
     def publish(self, checkpoint: str, select: str) -> None:
-        """Show a committed checkpoint: `best/` where it is the best, then `history.jsonl`."""
+        """Show a committed checkpoint: `best/` where another epoch is now best, then the history.
+
+        What a crash between a commit and its publication left undone, the next one does.
+        """
         rows = state.read_progress(checkpoint)["history"]
         leader = history.best(rows, select)
-        if leader is not None and leader["epoch"] == rows[-1]["epoch"]:
-            self._publish_best(storage.join(checkpoint, state.MODEL))
+        if leader is not None and leader["epoch"] != self._published():
+            places = {**self.checkpoints(), rows[-1]["epoch"]: checkpoint}
+            self._publish_best(places[leader["epoch"]])
         storage.write(storage.join(self.uri, HISTORY), history.to_lines(rows))
 
-    def _publish_best(self, model: str) -> None:
-        data = storage.read(model)
-        card, _ = cards.from_bytes(data, model)
-        folder = storage.join(self.uri, "best")
-        storage.write(self.best_model, data)
-        storage.write(storage.join(folder, "model.json"), card.model_dump_json(indent=1).encode())
+    def _published(self) -> int | None:
+        place = storage.join(self.uri, "best", MODEL_JSON)
+        return json.loads(storage.read(place))["epoch"] if storage.exists(place) else None
+
+    def _publish_best(self, checkpoint: str) -> None:
+        model, folder = storage.join(checkpoint, state.MODEL), storage.join(self.uri, "best")
+        card, _ = cards.from_bytes(storage.fetch(model), model)
+        storage.copy(model, self.best_model)
+        storage.write(storage.join(folder, MODEL_JSON), card.model_dump_json(indent=1).encode())
         storage.write(storage.join(folder, "MODEL_CARD.md"), cards.page(card).encode())
 
 

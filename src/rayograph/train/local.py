@@ -5,6 +5,7 @@ from typing import Any
 
 from rayograph.config import Config, parse
 from rayograph.data import prepare
+from rayograph.models.build import check
 from rayograph.train.folder import RunFolder
 from rayograph.train.loop import train
 from rayograph.train.reporter import FolderReporter
@@ -20,10 +21,13 @@ def run(config: Config, show: Callable[[Mapping[str, Any]], None]) -> RunFolder:
     with torchrun(config.cluster) as world:
         cluster = config.cluster.model_copy(update={"workers": world.size})
         config = parse(config.model_copy(update={"cluster": cluster}).model_dump())
-        if world.rank == 0:
-            prepare.dataset(config.data, config.phantom, config.run.storage)
+
+        def begin() -> None:
+            check(config.model, config.data.image_size)
+            prepare.dataset(config.data, config.phantom, config.run.storage).split("train")
             folder.begin(config)
-        world.barrier()
+
+        world.agree(begin)
         dataset = prepare.dataset(config.data, config.phantom, config.run.storage)
         train(config, dataset, FolderReporter(config, world, show), world)
     return folder

@@ -5,6 +5,7 @@ from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -54,7 +55,7 @@ class Trainer:
         model = model.to(memory_format=torch.channels_last)  # faster on CPUs, too: 1.2 to 2 times
         steps = self.plan(0).steps
         optimizer, schedule = optim.build(model, config.optim, steps, config.train.epochs)
-        self.state = State(model, optimizer, schedule, dataset.manifest.fingerprint)
+        self.state = State(model, optimizer, schedule, dataset.manifest.fingerprint, config)
         self.ddp: nn.Module = model
         if world.size > 1:
             self.ddp = DistributedDataParallel(model, gradient_as_bucket_view=True)
@@ -101,8 +102,9 @@ class Trainer:
         row["seconds"] = round(time.perf_counter() - began, 3)
         self.state.epoch, self.state.step = number, 0
         self.state.history.append(row)
-        every, epochs = self.config.checkpoint.every, self.config.train.epochs
-        row["checkpoint"] = number % every == 0 or number == epochs
+        every = self.config.checkpoint.every
+        row["checkpoint"] = number % every == 0
+        row["checkpoint"] |= history.finished(self.state.history, self.config.train)
         return row, self._card(row, threshold) if row["checkpoint"] else None
 
     def _train_epoch(self) -> Row:
@@ -127,6 +129,8 @@ class Trainer:
                 config.train.seed, state.epoch, state.step, self.world.rank, DROPOUT
             )
         )
+        if not len(batch.rows):
+            return self._idle_step()
         micro = config.train.micro_batch or len(batch.rows)
         starts = range(0, len(batch.rows), micro)
         totals = torch.zeros(2, dtype=torch.float64)
@@ -135,15 +139,29 @@ class Trainer:
             last = start == starts[-1]
             quiet = isinstance(self.ddp, DistributedDataParallel) and not last
             with self.ddp.no_sync() if quiet else nullcontext():  # type: ignore[operator]
-                loss, correct = self._forward(batch, draws, part)
+                losses, correct = self._forward(batch, draws, part)
                 # DDP averages over workers; times their number, over the batch: the exact mean
+                loss = self._weighted(losses, batch.labels[part]).sum()
                 torch.autograd.backward(loss * (self.world.size / batch.size))
-            totals += torch.stack([loss.detach(), correct]).double().cpu()
-        optim.clip(state.model, config.optim)
-        state.optimizer.step()
-        state.optimizer.zero_grad()
-        state.schedule.step()
+            totals += torch.stack([losses.detach().sum(), correct.sum()]).double().cpu()
+        self._update()
         return totals
+
+    def _idle_step(self) -> Tensor:
+        """Take part in a step whose batch has no film for this worker: a gradient of zero."""
+        size, norm = self.config.data.image_size, self.config.model.norm
+        self.ddp.train(norm == "sync")  # whose statistics are collective, and count no film
+        films = torch.zeros(0 if norm == "sync" else 1, 1, size, size, device=self.world.device)
+        torch.autograd.backward(0 * self.ddp(films).sum())
+        self._train_mode()
+        self._update()
+        return torch.zeros(2, dtype=torch.float64)
+
+    def _update(self) -> None:
+        optim.clip(self.state.model, self.config.optim)
+        self.state.optimizer.step()
+        self.state.optimizer.zero_grad()
+        self.state.schedule.step()
 
     def _forward(self, batch: stream.Batch, draws: Tensor, part: slice) -> tuple[Tensor, Tensor]:
         device, manifest = self.world.device, self.dataset.manifest
@@ -159,11 +177,17 @@ class Trainer:
         )
         with self._autocast():
             logits = self.ddp(pictures).float()
-        loss = F.cross_entropy(logits, labels, self.class_weights, reduction="sum")
-        return loss, (logits.detach().argmax(1) == labels).sum().to(loss.dtype)
+        losses = F.cross_entropy(logits, labels, reduction="none")
+        return losses, (logits.detach().argmax(1) == labels).to(losses.dtype)
+
+    def _weighted(self, losses: Tensor, labels: npt.NDArray[np.int64]) -> Tensor:
+        if self.class_weights is None:
+            return losses
+        return losses * self.class_weights[torch.from_numpy(labels).to(losses.device)]
 
     def _validate(self) -> tuple[Row, float | None]:
         """The metrics of the validation films, and the threshold that they suggest."""
+        self.world.same_buffers(self.state.model)
         with self._autocast():
             own = predict.logits(
                 self.state.model, self.dataset, "val", self.config.data.image_size,

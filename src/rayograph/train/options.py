@@ -1,6 +1,6 @@
 """What can be chosen about training: the loop, its optimizer, its checkpoints, its run folder."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
@@ -25,7 +25,7 @@ class TrainOptions(BaseModel, frozen=True, extra="forbid"):
     micro_batch: int | None = Field(
         None,
         ge=1,
-        description="films per forward pass of a worker, to save memory; null: its whole share",
+        description="films per forward pass and batch norm of a worker, to save memory; null: all",
         json_schema_extra={"unit": "films"},
     )
     seed: int = Field(
@@ -105,7 +105,7 @@ class CheckpointOptions(BaseModel, frozen=True, extra="forbid"):
         description="epochs between checkpoints; the last epoch always writes one",
         json_schema_extra={"unit": "epochs"},
     )
-    keep: int | Literal["all"] = Field(
+    keep: Annotated[int, Field(ge=1)] | Literal["all"] = Field(
         2,
         description="how many of the best are kept beside the latest; or all",
         json_schema_extra={"unit": "checkpoints"},

@@ -42,6 +42,9 @@ class FolderReporter:
     def latest(self) -> str | None:
         """The newest complete checkpoint in the folder."""
         found = list(self._folder.checkpoints().values())
+        if found and self._world.rank == 0:
+            self._folder.publish(found[-1], self._config.train.select)
+        self._world.barrier()
         return found[-1] if found else None
 
     def report(self, row: Mapping[str, Any], save: Save | None) -> None:

@@ -19,11 +19,14 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from rayograph import storage
+from rayograph.config import Config
 from rayograph.errors import UserError
 from rayograph.models import card as cards
 from rayograph.models.card import ModelCard
+from rayograph.train import history
 
-MODEL, STATE, PROGRESS = "model.safetensors", "state.pt", "progress.json"
+MODEL = cards.MODEL
+STATE, PROGRESS = "state.pt", "progress.json"
 FILES = (MODEL, STATE, PROGRESS)
 
 
@@ -35,6 +38,7 @@ class State:
     optimizer: Optimizer
     schedule: LambdaLR
     fingerprint: str
+    config: Config
     epoch: int = 0
     step: int = 0
     history: list[dict[str, Any]] = field(default_factory=list)
@@ -49,6 +53,8 @@ class State:
             "step": self.step,
             "fingerprint": self.fingerprint,
             "history": self.history,
+            "best": history.best(self.history, self.config.train.select),
+            "config": self.config.model_dump(mode="json"),
             "versions": versions(),
         }
         (folder / PROGRESS).write_text(json.dumps(progress, indent=1))
@@ -62,9 +68,9 @@ class State:
                 f"{self.fingerprint[:12]}); give the run another run.name"
             )
         place = storage.join(uri, MODEL)
-        _, tensors = cards.from_bytes(storage.read(place), place)
+        _, tensors = cards.from_bytes(storage.fetch(place), place)
         self.model.load_state_dict(tensors)
-        data = io.BytesIO(storage.read(storage.join(uri, STATE)))
+        data = io.BytesIO(storage.fetch(storage.join(uri, STATE)))
         states = torch.load(data, map_location="cpu", weights_only=True)
         self.optimizer.load_state_dict(states["optimizer"])
         self.schedule.load_state_dict(states["schedule"])

@@ -1,16 +1,18 @@
 """Who trains together: this process's rank among them, and its device."""
 
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 
 from rayograph.cluster.options import ClusterOptions
+from rayograph.errors import UserError
 
 TIMEOUT = timedelta(minutes=10)  # of a collective: a worker that is silent longer is lost
 
@@ -28,6 +30,27 @@ class World:
         if self.size > 1:
             dist.all_reduce(tensor)
         return tensor
+
+    def same_buffers(self, model: nn.Module) -> None:
+        """Give every worker rank 0's buffers: batch norm's statistics drift apart in a step."""
+        if self.size > 1:
+            for buffer in model.buffers():
+                dist.broadcast(buffer, 0)
+
+    def agree(self, decide: Callable[[], None]) -> None:
+        """Let rank 0 decide, while the others wait; its `UserError` ends them all, told once."""
+        problem: list[str | None] = [None]
+        if self.rank == 0:
+            try:
+                decide()
+            except UserError as error:
+                problem = [str(error)]
+        if self.size > 1:
+            dist.broadcast_object_list(problem, 0, device=self.device)
+        if problem[0] is not None:
+            if self.rank:
+                sys.exit(2)
+            raise UserError(problem[0])
 
     def barrier(self) -> None:
         """Wait for all workers."""

@@ -1,0 +1,37 @@
+"""What people see of a run: one line an epoch."""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+
+
+class Lines:
+    """Prints an epoch's row as a line."""
+
+    def __init__(self, console: Console, epochs: int) -> None:
+        self._console = console
+        self._epochs = epochs
+        self._seconds: list[float] = []
+
+    def show(self, row: Mapping[str, Any]) -> None:
+        """Print one line: losses, accuracies, AUROC, films/s, time left."""
+        self._seconds.append(row["seconds"])
+        left = sum(self._seconds) / len(self._seconds) * (self._epochs - row["epoch"])
+        parts = [f"epoch {row['epoch']:>{len(str(self._epochs))}}/{self._epochs}"]
+        parts += [f"loss {row['train_loss']:.4f}", f"accuracy {row['train_accuracy']:.3f}"]
+        if row.get("val_loss") is not None:
+            parts.append(f"val loss {row['val_loss']:.4f}  accuracy {row['val_accuracy']:.3f}")
+        if row.get("val_auroc") is not None:
+            parts[-1] += f"  AUROC {row['val_auroc']:.3f}"
+        parts += [f"{row['films_per_s']:.0f} films/s", f"{_clock(left)} left"]
+        self._console.print("  ".join(parts), highlight=False, soft_wrap=True)
+
+
+def _clock(seconds: float) -> str:
+    whole = time.gmtime(max(seconds, 0))
+    hours = int(seconds // 3600)
+    return (
+        f"{hours}:{whole.tm_min:02}:{whole.tm_sec:02}" if hours else time.strftime("%M:%S", whole)
+    )

@@ -1,0 +1,75 @@
+"""Models of gray films, and weights that come from somewhere else."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torchvision import models as zoo
+
+from rayograph.errors import UserError
+from rayograph.models import build
+from rayograph.models.options import ModelOptions
+
+FAMILIES = ["cnn", "resnet18", "densenet121", "efficientnet_b0", "convnext_tiny"]
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("norm", ["batch", "group"])
+def test_every_family_reads_gray_films_and_learns(name: str, norm: str) -> None:
+    model = build.build(ModelOptions(name=name, norm=norm, width=8, depth=2), classes=3)
+    logits = model(torch.randn(4, 1, 64, 64))
+    assert logits.shape == (4, 3)
+    logits.sum().backward()
+    assert all(p.grad is not None for p in model.parameters())
+    if norm == "group":
+        assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in model.modules())
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_rgb_weights_give_a_gray_film_the_logits_of_three_equal_channels(
+    suffix: str, tmp_path: Path
+) -> None:
+    import safetensors.torch
+
+    torch.manual_seed(0)
+    rgb = zoo.resnet18(num_classes=2).eval()
+    place = tmp_path / f"rgb{suffix}"
+    if suffix == ".pth":
+        torch.save(rgb.state_dict(), place)
+    else:
+        safetensors.torch.save_file(rgb.state_dict(), place)
+    gray = build.build(ModelOptions(weights=str(place)), classes=2).eval()
+    films = torch.randn(2, 1, 64, 64)
+    assert torch.allclose(gray(films), rgb(films.expand(-1, 3, -1, -1)), atol=1e-5)
+    other_head = build.build(ModelOptions(weights=str(place)), classes=5)
+    assert torch.equal(other_head.layer1[0].conv1.weight, rgb.layer1[0].conv1.weight)
+    with pytest.raises(UserError, match="the weights must be of the same model and norm"):
+        build.build(ModelOptions(name="resnet34", weights=str(place)), classes=2)
+
+
+def test_weights_that_would_run_code_are_refused(tmp_path: Path) -> None:
+    import pickle
+
+    class Evil:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return (Path.touch, (tmp_path / "pwned",))
+
+    (tmp_path / "evil.pth").write_bytes(pickle.dumps(Evil()))
+    with pytest.raises(UserError, match="not a file of plain weights"):
+        build.build(ModelOptions(weights=str(tmp_path / "evil.pth")), classes=2)
+    assert not (tmp_path / "pwned").exists()
+
+
+def test_a_frozen_backbone_trains_the_head_only() -> None:
+    model = build.build(ModelOptions(freeze_backbone=True), classes=2)
+    trainable = {name for name, p in model.named_parameters() if p.requires_grad}
+    assert trainable == {"fc.weight", "fc.bias"}
+
+
+def test_impossible_models_are_one_line() -> None:
+    with pytest.raises(UserError, match="did you mean resnet50"):
+        build.check(ModelOptions(name="resnet5"), 64)
+    with pytest.raises(UserError, match="nothing is left of 16 pixels"):
+        build.check(ModelOptions(name="cnn", depth=5, padding=0), 16)
+    with pytest.raises(UserError, match="resnet18 has IMAGENET1K_V1"):
+        build.build(ModelOptions(weights="IMAGENET22K"), 2)
