@@ -1,0 +1,149 @@
+"""Pure parts of training, and runs in this process: no Ray, no torchrun."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from rayograph import config, storage
+from rayograph.data import phantom
+from rayograph.data.dataset import Dataset
+from rayograph.data.options import PackOptions
+from rayograph.errors import Failure, UserError
+from rayograph.evaluate import evaluation
+from rayograph.train import history, local, optim, state
+from rayograph.train.folder import RunFolder
+from rayograph.train.options import OptimOptions, TrainOptions
+from tests.conftest import packing
+
+
+def run(data: Dataset, runs: Path, *overrides: str) -> RunFolder:
+    words = [f"data.uri={data.uri}", f"run.storage={runs}", "data.image_size=32", "model.name=cnn"]
+    words += [
+        "model.width=4",
+        "model.depth=2",
+        "train.epochs=2",
+        "train.batch_size=200",
+        *overrides,
+    ]
+    return local.run(config.load(None, words), lambda _row: None)
+
+
+def test_the_learning_rate_warms_up_and_falls_to_zero() -> None:
+    rates = [optim.factor(step, 10, 5, OptimOptions(warmup_epochs=1)) for step in range(51)]
+    assert rates[:10] == sorted(rates[:10])
+    assert rates[10] == max(rates) == 1
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+    assert rates[50] == pytest.approx(0)
+    constant = OptimOptions(schedule="constant", warmup_epochs=0)
+    assert {optim.factor(step, 10, 5, constant) for step in range(50)} == {1.0}
+
+
+def rows(*aurocs: float | None) -> list[dict[str, object]]:
+    return [
+        {"epoch": i, "val_auroc": a, "val_loss": 1 / i, "checkpoint": True}
+        for i, a in enumerate(aurocs, 1)
+    ]
+
+
+def test_the_best_epoch_is_the_first_of_the_highest_and_has_a_checkpoint() -> None:
+    assert history.best(rows(0.5, 0.9, 0.9), "val_auroc")["epoch"] == 2
+    assert history.best(rows(0.5, 0.9, 0.9), "val_loss")["epoch"] == 3
+    assert history.best(rows(None, None, None), "val_auroc")["epoch"] == 3  # by loss instead
+    unsaved = rows(0.5, 0.9)
+    unsaved[1]["checkpoint"] = False
+    assert history.best(unsaved, "val_auroc")["epoch"] == 1
+    assert history.best([], "val_auroc") is None
+
+
+def test_a_run_is_finished_by_epochs_or_by_patience() -> None:
+    assert not history.finished([], TrainOptions(epochs=3))
+    assert not history.finished(rows(0.9, 0.8), TrainOptions(epochs=3))
+    assert history.finished(rows(0.9, 0.8, 0.7), TrainOptions(epochs=3))
+    assert history.finished(rows(0.9, 0.8), TrainOptions(epochs=9, patience=1))
+    assert not history.finished(rows(0.8, 0.9), TrainOptions(epochs=9, patience=1))
+
+
+def test_history_lines_are_json_and_hold_no_nan() -> None:
+    lines = history.to_lines([{"epoch": 1, "val_auroc": math.nan}])
+    assert history.from_lines(lines) == [{"epoch": 1, "val_auroc": None}]
+
+
+def test_a_finished_run_and_another_config_are_refused(packed: Dataset, tmp_path: Path) -> None:
+    run(packed, tmp_path, "train.epochs=1")
+    with pytest.raises(UserError, match=r"this run is finished; give a new run.name, or more"):
+        run(packed, tmp_path, "train.epochs=1")
+    with pytest.raises(UserError, match=r"was begun with another optim.lr"):
+        run(packed, tmp_path, "optim.lr=0.1")
+    assert len(run(packed, tmp_path, "train.epochs=3").history()) == 3
+
+
+def test_patience_ends_a_run_with_a_checkpoint(packed: Dataset, tmp_path: Path) -> None:
+    words = ("train.epochs=30", "train.patience=2", "checkpoint.every=5", "optim.lr=1e-7")
+    folder = run(packed, tmp_path, *words)
+    last = folder.history()[-1]["epoch"]
+    assert last < 30
+    assert last in folder.checkpoints()
+    assert history.finished(folder.history(), TrainOptions(epochs=30, patience=2))
+
+
+def test_only_the_best_and_the_latest_checkpoints_are_kept(packed: Dataset, tmp_path: Path) -> None:
+    folder = run(packed, tmp_path, "train.epochs=5", "checkpoint.keep=1", "train.select=val_loss")
+    best = history.best(folder.history(), "val_loss")["epoch"]
+    assert set(folder.checkpoints()) == {best, 5}
+    assert json.loads(storage.read(f"{folder.uri}/best/model.json"))["epoch"] == best
+
+
+def test_what_a_crash_left_unpublished_is_published_by_the_next_start(
+    packed: Dataset, tmp_path: Path
+) -> None:
+    """A crash after the last checkpoint's upload, before `best/` and the history show it."""
+    folder = run(packed, tmp_path, "checkpoint.keep=all", "train.select=val_loss")
+    first = history.to_lines(folder.history()[:1])
+    storage.write(f"{folder.uri}/history.jsonl", first)
+    storage.write(f"{folder.uri}/best/model.json", b'{"epoch": 1}')
+    again = run(packed, tmp_path, "checkpoint.keep=all", "train.select=val_loss")
+    best = history.best(again.history(), "val_loss")["epoch"]
+    assert [row["epoch"] for row in again.history()] == [1, 2]
+    assert json.loads(storage.read(f"{folder.uri}/best/model.json"))["epoch"] == best
+
+
+def test_a_model_that_diverged_is_a_failure_that_says_so(packed: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(Failure, match="epoch 1, validation"):
+        run(packed, tmp_path, "optim.lr=10", "train.batch_size=2", "optim.schedule=constant",
+            "model.norm=group", "optim.warmup_epochs=0", "train.class_weights=balanced",
+            "optim.weight_decay=10", "model.depth=4")  # fmt: skip
+
+
+def test_three_classes_train_and_are_judged(tmp_path: Path) -> None:
+    for part, count in (("train", 12), ("val", 6), ("test", 9)):
+        for number in range(count):
+            place = tmp_path / "films" / part / ("clear", "mass", "edema")[number % 3]
+            place.mkdir(parents=True, exist_ok=True)
+            film = phantom.film(hash((part, number)) % 1000, opacity=number % 3 > 0, size=32)
+            Image.fromarray(film).save(place / f"{number}.png")
+    data = packing(tmp_path / "films", tmp_path / "d", PackOptions(size=32, negative="clear"))
+    assert data.manifest.classes == ("clear", "edema", "mass")
+    folder = run(data, tmp_path, "train.batch_size=6")
+    found = evaluation.evaluate(folder.best_model, None, "test")
+    assert found.films == 9
+    assert sum(map(sum, found.confusion)) == 9
+    assert found.threshold is None
+    assert 0 <= found.metrics["auroc"].value <= 1
+
+
+def test_a_checkpoint_is_read_without_running_code(packed: Dataset, tmp_path: Path) -> None:
+    """`state.pt` loads with weights_only, and progress.json says where the run stands."""
+    import torch
+
+    folder = run(packed, tmp_path, "train.epochs=1")
+    place = folder.checkpoints()[1]
+    torch.load(f"{place}/{state.STATE}", weights_only=True)
+    progress = state.read_progress(place)
+    assert (progress["epoch"], progress["step"]) == (1, 0)
+    assert progress["fingerprint"] == packed.manifest.fingerprint
+    assert progress["config"]["data"]["uri"] == packed.uri
+    assert progress["best"]["epoch"] == 1
+    assert set(progress["versions"]) >= {"torch", "numpy"}
