@@ -21,6 +21,12 @@ def evaluation(found: Mapping[str, Any]) -> str:
     for name, row in zip(found["classes"], found["confusion"], strict=True):
         confusion.add_row(name, *map(str, row))
     parts: list[Any] = [head, metrics, confusion]
+    if found["threshold"] is not None:
+        positive = found["classes"][1]
+        parts.append(
+            f"threshold: {positive} from a probability of {found['threshold']:.3f}, chosen on the "
+            "validation films; everything else decides for the likelier class"
+        )
     if "checkpoints" in found:
         parts += [
             "exploratory: every checkpoint on these films",

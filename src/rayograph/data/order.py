@@ -5,8 +5,8 @@ global batches are the same for every number of workers. From 64 record batches 
 lanes: the epoch's shuffled record batches are laid end to end and cut into 64 lanes of equal
 length, and a batch takes its films from the lanes in turn. A worker owns neighbouring lanes, so it
 reads its own part of the bytes and at most one record batch at each end of it together with a
-neighbour. Lanes take their turns in the order of a lattice, so that any batch is spread evenly over
-the workers. Smaller datasets have one lane, a plain shuffle of the films, dealt round robin.
+neighbour. Lanes take their turns in the order of a lattice, so that a batch is spread nearly evenly
+over the workers. Smaller datasets have one lane, a plain shuffle of the films, dealt round robin.
 
 Any step is found without looking at those before it.
 """
