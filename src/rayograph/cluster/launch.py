@@ -37,6 +37,7 @@ def fit(config: Config, folder: RunFolder, dataset: Dataset, console: Console) -
 
     Raises `UserError` or `Failure` with the workers' own reason.
     """
+    _say_what_is_missing(config, console)
     board = Board.remote()  # type: ignore[attr-defined]
     job = {"config": config.model_dump(mode="json"), "dataset": dataset.uri, "board": board}
     trainer = ray.train.torch.TorchTrainer(
@@ -56,6 +57,16 @@ def fit(config: Config, folder: RunFolder, dataset: Dataset, console: Console) -
         raise _reason(folder, error) from error
     if refusal is not None:
         raise UserError(refusal)
+
+
+def _say_what_is_missing(config: Config, console: Console) -> None:
+    """A cluster that grows on demand may get there; one that does not would wait in silence."""
+    have: dict[str, float] = ray.cluster_resources()
+    cluster = config.cluster
+    for kind, each in (("CPU", cluster.cpus_per_worker), ("GPU", cluster.gpus_per_worker)):
+        need = each * cluster.workers
+        if have.get(kind, 0) < need:
+            console.print(f"waiting for {need:g} {kind}s: the cluster has {have.get(kind, 0):g}")
 
 
 def _scaling(config: Config) -> ray.train.ScalingConfig:

@@ -56,7 +56,7 @@ def run(what: str, function: Callable[[T], R], items: Sequence[T]) -> Iterator[R
     No more tasks wait than twice the CPUs, so that results do not pile up in memory.
     """
     task: Any = ray.remote(num_cpus=1, max_retries=3)(function)
-    limit = 2 * max(1, int(ray.cluster_resources().get("CPU", 1)))  # type: ignore[no-untyped-call]
+    limit = 2 * max(1, int(ray.cluster_resources().get("CPU", 1)))
     waiting: deque[Any] = deque()
     rest = iter(items)
     console = Console(stderr=True)

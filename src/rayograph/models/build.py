@@ -54,7 +54,7 @@ def build(options: ModelOptions, classes: int) -> nn.Module:
         if options.norm == "group":
             _group_norm(model)
     if options.norm == "sync":
-        model = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
+        model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
     if options.weights:
         load_weights(model, options.name, options.weights)
     if options.freeze_backbone:

@@ -142,7 +142,7 @@ class Trainer:
                 losses, correct = self._forward(batch, draws, part)
                 # DDP averages over workers; times their number, over the batch: the exact mean
                 loss = self._weighted(losses, batch.labels[part]).sum()
-                torch.autograd.backward(loss * (self.world.size / batch.size))
+                (loss * (self.world.size / batch.size)).backward()
             totals += torch.stack([losses.detach().sum(), correct.sum()]).double().cpu()
         self._update()
         return totals
@@ -152,7 +152,7 @@ class Trainer:
         size, norm = self.config.data.image_size, self.config.model.norm
         self.ddp.train(norm == "sync")  # whose statistics are collective, and count no film
         films = torch.zeros(0 if norm == "sync" else 1, 1, size, size, device=self.world.device)
-        torch.autograd.backward(0 * self.ddp(films).sum())
+        (0 * self.ddp(films).sum()).backward()
         self._train_mode()
         self._update()
         return torch.zeros(2, dtype=torch.float64)
