@@ -9,7 +9,7 @@ demo: .venv/installed ## phantom films, packed, trained on 2 workers, evaluated,
 	$(BIN)/rayograph demo demo
 
 test: .venv/installed ## all tests that take seconds; under 10 minutes on 2 cores
-	$(BIN)/python -m pytest -m "not cluster"
+	$(BIN)/python -m pytest
 
 check: .venv/installed ## style and types
 	$(BIN)/ruff format --check .

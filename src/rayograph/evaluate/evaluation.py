@@ -31,7 +31,8 @@ def evaluate(model_uri: str, data: str | None, split: str) -> Evaluation:
     """Judge a model on every film of a split of `data`, or of the dataset it was trained on.
 
     Raises `UserError` where the dataset was packed by another recipe or has other classes, and
-    `Failure` where a film is missing from the predictions or stands in them twice.
+    `Failure` where a film is missing from the predictions or stands in them twice, or where the
+    model returns NaN.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model, card = load_model(model_uri, device)
@@ -41,13 +42,17 @@ def evaluate(model_uri: str, data: str | None, split: str) -> Evaluation:
     table = _predictions(dataset, split, found)
     values = found.values.astype(np.float64)
     patients = table.column("patient_id").to_pylist()
+    try:
+        estimates = metrics.evaluate(found.labels, values, patients, threshold=card.threshold)
+    except ValueError as error:
+        raise Failure(f"{model_uri}: {error}") from None
     confusion = metrics.confusion(found.labels, metrics.decide(values), len(card.classes))
     return Evaluation(
         split=split,
         films=len(values),
         patients=len(set(patients)),
         classes=card.classes,
-        metrics=metrics.evaluate(found.labels, values, patients, threshold=card.threshold),
+        metrics=estimates,
         confusion=confusion.tolist(),
         threshold=card.threshold,
         model=model_uri,
