@@ -149,7 +149,7 @@ def evaluate(
 @app.command()
 def predict(
     model: Annotated[str, typer.Argument(help="a model file, its folder, or a run")],
-    source: Annotated[str, typer.Argument(help="a folder of films, or a table of paths")],
+    source: Annotated[str, typer.Argument(help="a film, a folder of films, or a table of paths")],
     out: Annotated[str, typer.Argument(help="a Parquet file")],
     as_json: Json = False,
 ) -> None:

@@ -1,6 +1,7 @@
 """What there is to pack: films listed from class folders or from a table, before any is read."""
 
 import io
+import posixpath
 import re
 from collections import Counter
 from collections.abc import Mapping
@@ -87,8 +88,10 @@ def films_below(uri: str) -> tuple[list[str], dict[str, int]]:
 
 
 def unlabelled(uri: str, options: PackOptions) -> list[tuple[str, str]]:
-    """Films to predict, as pairs of name and URI: all below a folder, or the paths of a table."""
+    """Films to predict, as pairs of name and URI: one, all below a folder, or a table's paths."""
     uri = storage.absolute(uri)
+    if uri.lower().endswith(SUFFIXES) and storage.exists(uri):
+        return [(PurePosixPath(uri).name, uri)]
     if not _is_table(uri):
         return [(name, storage.join(uri, name)) for name in films_below(uri)[0]]
     paths = _read_table(uri, [options.path_column]).column(options.path_column).to_pylist()
@@ -106,7 +109,7 @@ def _place(table: str, path: str) -> str:
     """Where a film of a table lies: relative to the table, unless it says otherwise."""
     if path.startswith("/") or "://" in path:
         return path
-    return storage.join(storage.parent(table), path)
+    return storage.join(storage.parent(table), posixpath.normpath(path))  # keys have no ./
 
 
 def _folder(uri: str, options: PackOptions) -> Source:
