@@ -89,7 +89,8 @@ def _wait(environment: dict[str, str], server: "subprocess.Popen[bytes]", log: P
     deadline = time.monotonic() + START_S
     while True:
         try:
-            client.create_bucket(Bucket=BUCKET)
+            with suppress(client.exceptions.BucketAlreadyExists):  # of an earlier try or start
+                client.create_bucket(Bucket=BUCKET)
             client.put_object(Bucket=BUCKET, Key="ready", Body=b"yes")
             client.get_object(Bucket=BUCKET, Key="ready")["Body"].read()
             client.delete_object(Bucket=BUCKET, Key="ready")

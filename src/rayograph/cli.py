@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 _result = sys.stdout
+_terminated = False
 say = Console(stderr=True, highlight=False, soft_wrap=True)
 
 Overrides = Annotated[
@@ -100,7 +101,11 @@ def inspect(
 @app.command()
 def train(preset: Preset, overrides: Overrides = None) -> None:
     """Train a preset: with Ray Train, or under torchrun in the processes that it started."""
+    from rayograph.data.options import PackOptions
+
     config = configs.load(preset, overrides or [])
+    if config.pack != PackOptions():
+        raise UserError("pack.: films are packed by `rayograph pack`; a run has no such options")
     if "TORCHELASTIC_RUN_ID" in os.environ:
         from rayograph.train import local
         from rayograph.train.lines import Lines
@@ -115,7 +120,7 @@ def train(preset: Preset, overrides: Overrides = None) -> None:
         try:
             with session.connected(config.cluster.workers * config.cluster.cpus_per_worker):
                 launch.fit(config, folder, dataset, say)
-        except (KeyboardInterrupt, _Terminated):
+        except KeyboardInterrupt:
             say.print("the same command goes on from the last checkpoint")
             raise
     say.print(f"best model: {folder.best_model}", soft_wrap=True)
@@ -141,7 +146,7 @@ def evaluate(
     found = judging.evaluate(model, data, split)
     if run is not None and all_checkpoints:
         found = replace(found, checkpoints=judging.each(run.checkpoints(), data, split))
-    if run is not None and data is None:  # other films say nothing of this run
+    if run is not None and found.fingerprint == found.trained_on:  # others say nothing of the run
         results.save(found, run.uri)
     _print(json.dumps(found.to_json()) if as_json else tables.evaluation(found.to_json()))
 
@@ -162,6 +167,7 @@ def predict(
     from rayograph.evaluate import films
 
     _, place = _target(model)
+    storage.exists(out)  # a bucket that is not there is told now, not after the films
     listed = sources.unlabelled(source, PackOptions())
     with session.connected(1):
         table = films.predict(place, listed, session.run)
@@ -185,7 +191,7 @@ def report(run: str) -> None:
     config = folder.config()
     view = RunReport(
         name=config.run.name,
-        config=config.model_dump(mode="json"),
+        config=config.model_dump(mode="json", exclude={"pack"}),
         history=folder.history(),
         evaluations=list(evaluations(folder.uri)),
     )
@@ -200,30 +206,26 @@ def config_command(preset: Preset, overrides: Overrides = None) -> None:
     _print(configs.dump(configs.load(preset, overrides or [])).rstrip())
 
 
-class _Terminated(BaseException):
-    """SIGTERM."""
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command and exit with its status: 0, 1 a failure, 2 a mistake, 130 or 143 stopped."""
     global _result  # noqa: PLW0603
+    words = list(sys.argv[1:] if arguments is None else arguments)
     sys.stdout.flush()
     _result = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)
-    signal.signal(signal.SIGTERM, _terminated)
+    if "--help" not in words:
+        os.dup2(2, 1)
+    signal.signal(signal.SIGTERM, _terminate)
     try:
-        app(list(sys.argv[1:] if arguments is None else arguments))
+        app(words)
         status = 0
     except SystemExit as error:  # typer's own: 2 for unknown words, 130 for Ctrl-C
         status = error.code if isinstance(error.code, int) else int(error.code is not None)
         if status == 130:
-            _complain("interrupted", status)
+            status = _complain(*(("terminated", 143) if _terminated else ("interrupted", 130)))
     except UserError as error:
         status = _complain(str(error), 2)
     except Failure as error:
         status = _complain(str(error), 1)
-    except _Terminated:
-        status = _complain("terminated", 143)
     _result.close()
     sys.exit(status)
 
@@ -238,8 +240,11 @@ def _complain(message: str, status: int) -> int:
     return status
 
 
-def _terminated(_signal: int, _frame: Any) -> None:
-    raise _Terminated
+def _terminate(_signal: int, _frame: Any) -> None:
+    """Stop as Ctrl-C does: Ray's own waiting hears KeyboardInterrupt and SystemExit only."""
+    global _terminated  # noqa: PLW0603
+    _terminated = True
+    raise KeyboardInterrupt
 
 
 def _target(uri: str) -> "tuple[RunFolder | None, str]":
@@ -253,7 +258,8 @@ def _target(uri: str) -> "tuple[RunFolder | None, str]":
             raise UserError(f"{uri}: nothing there; check the path")
         return None, uri
     if storage.exists(storage.join(uri, MODEL)):
-        return None, storage.join(uri, MODEL)
+        run = RunFolder(storage.parent(uri))
+        return run if run.best_model == storage.join(uri, MODEL) else None, storage.join(uri, MODEL)
     if not storage.exists(storage.join(uri, CONFIG)):
         raise UserError(
             f"{uri}: neither a run folder nor a model; give STORAGE/RUN or a model file"

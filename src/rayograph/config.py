@@ -107,10 +107,12 @@ def find_preset(name: str) -> str:
     return str(known[name])
 
 
-def dump(config: Config) -> str:
+def dump(config: Config, without: Sequence[str] = ()) -> str:
     """The config as YAML with each field's meaning and unit beside it; `load` reads it back."""
     lines: list[str] = []
     for room, group in config:
+        if room in without:
+            continue
         lines += [f"# {(type(group).__doc__ or '').strip()}", f"{room}:"]
         for name, field in type(group).model_fields.items():
             value = json.dumps(group.model_dump(mode="json")[name])

@@ -8,6 +8,7 @@ A write is complete or absent.
 
 import io
 import os
+import posixpath
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -56,6 +57,12 @@ def absolute(uri: str) -> str:
     return str(Path(uri).expanduser().absolute())
 
 
+def below(folder: str, path: str) -> str:
+    """The place of a relative path, its `.` and `..` resolved: an object store knows neither."""
+    scheme = "" if is_local(folder) else "s3://"
+    return scheme + posixpath.normpath(join(folder.removeprefix(scheme), path))
+
+
 def join(uri: str, *parts: str) -> str:
     """The place `parts` below `uri`."""
     return "/".join([uri.rstrip("/"), *(part.strip("/") for part in parts)])
@@ -77,10 +84,11 @@ def read(uri: str) -> bytes:
 
     uri = absolute(uri)
     options: dict[str, Any] = {"compression": "disable"}
-    if not is_local(uri):
-        options["transport_params"] = {"client": _s3(), "defer_seek": True}
-    with _explained("read", uri), smart_open.open(uri, "rb", **options) as file:
-        return bytes(file.read())
+    with _explained("read", uri):
+        if not is_local(uri):
+            options["transport_params"] = {"client": _s3(), "defer_seek": True}
+        with smart_open.open(uri, "rb", **options) as file:
+            return bytes(file.read())
 
 
 def fetch(uri: str) -> bytes:
@@ -250,7 +258,12 @@ def _s3() -> "S3Client":
 @contextmanager
 def _explained(verb: str, uri: str) -> Iterator[None]:
     """Turn what boto3, smart_open and the disk raise into one line with the URI and a cure."""
-    from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+    from botocore.exceptions import (
+        BotoCoreError,
+        ClientError,
+        NoCredentialsError,
+        ProfileNotFound,
+    )
 
     try:
         yield
@@ -259,6 +272,8 @@ def _explained(verb: str, uri: str) -> Iterator[None]:
         what = f"{uri}: cannot {verb}"
         if isinstance(cause, ClientError):
             raise _client_error(what, uri, cause) from error
+        if isinstance(cause, ProfileNotFound):
+            raise UserError(f"{what}: {cause}; check AWS_PROFILE") from error
         if isinstance(cause, NoCredentialsError):
             raise UserError(
                 f"{what}: no credentials found; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "

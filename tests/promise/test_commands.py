@@ -39,6 +39,8 @@ def refused(*words: str, **environment: str) -> str:
         (("train", "{tmp}/absent.yaml"), "nothing there"),
         (("evaluate", "{tmp}"), "neither a run folder nor a model"),
         (("inspect", "{tmp}"), "no packed dataset"),
+        (("train", "demo", "data.uri={data}", "pack.size=64"), "packed by `rayograph pack`"),
+        (("train", "demo", "data.uri={data}", "model.weights=IMAGENET22K"), "cnn has none"),
         (("pack", "{tmp}", "{tmp}/d", "train.epochs=3"), "packing has options of pack. only"),
         (("train", "demo", "data.uri={data}", "model.weights={tmp}/no.pth"), "nothing there"),
         (("predict", "{tmp}/x.safetensors", "{tmp}", "{tmp}/out.parquet"), "nothing there"),

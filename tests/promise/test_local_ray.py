@@ -23,9 +23,8 @@ def test_the_demo_ends_with_an_accuracy_its_interval_and_a_report(tmp_path: Path
     )
     assert 0.8 < accuracy <= 1
     assert low < accuracy < high
-    assert (
-        Path(done.stdout.rsplit("report: ", 1)[1].strip()).read_text().startswith("<!doctype html>")
-    )
+    page = Path(done.stdout.rsplit("report: ", 1)[1].strip())
+    assert page.read_text().startswith("<!DOCTYPE html>")
     lines = [line for line in done.stderr.splitlines() if line.startswith("epoch")]
     assert len(lines) == 6, "one line an epoch"
     again = rayograph("train", "demo", f"run.storage={tmp_path}")

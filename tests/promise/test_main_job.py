@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from rayograph import storage
+from rayograph.data.dataset import Dataset
 from rayograph.train.folder import RunFolder
 from tests import seaweed
 from tests.conftest import REPOSITORY, rayograph
@@ -104,18 +105,20 @@ def test_films_in_a_bucket_become_a_model_in_a_bucket(
     assert rejected.column("sample_id").to_pylist() == ["train/normal/p00000_9.png"]
 
     words = ("demo", f"data.uri={dataset}", f"run.storage={runs}", "data.image_size=32")
-    words = (*words, "model.width=8", "model.depth=2", "train.epochs=3", "run.name=ray")
+    words = (*words, "model.width=8", "model.depth=2", "train.epochs=5", "run.name=ray")
     told = submit(cluster, "train", *words)
-    assert told.count("epoch 3/3  loss") == 1
+    assert told.count("epoch 5/5  loss") == 1
     run = RunFolder(f"{runs}/ray")
-    assert [row["epoch"] for row in run.history()] == [1, 2, 3]
+    assert [row["epoch"] for row in run.history()] == [1, 2, 3, 4, 5]
     assert storage.exists(run.best_model)
-    assert 3 in run.checkpoints()
+    assert 5 in run.checkpoints()
     assert len(run.checkpoints()) <= 3, "more were kept than the two best and the latest"
 
     found = json.loads(rayograph("evaluate", run.uri, "--json").stdout)
     assert (
-        found["films"] == len(list(films.rglob("test/*/*.png"))[::1]) // 2 or found["films"] > 100
+        found["films"]
+        == Dataset.open(dataset).split("test").rows
+        == len([path for path in sorted(films.rglob("*.png"))[::2] if path.parts[-3] == "test"])
     )
     submit(cluster, "predict", run.uri, f"{source}/test", f"{s3}/predicted.parquet")
     predicted = pq.read_table(io.BytesIO(storage.read(f"{s3}/predicted.parquet")))
@@ -133,7 +136,13 @@ def test_films_in_a_bucket_become_a_model_in_a_bucket(
 def test_ray_and_torchrun_have_the_same_loss_curve(
     cluster: dict[str, str], packed, tmp_path: Path
 ) -> None:
-    words = ("data.image_size=32", "model.width=8", "model.depth=2", "train.epochs=2")
+    words = (
+        "data.image_size=32",
+        "model.width=8",
+        "model.depth=2",
+        "train.epochs=2",
+        "optim.lr=1e-3",
+    )
     submit(
         cluster, "train", "demo", f"data.uri={packed.uri}", f"run.storage={tmp_path}/ray", *words
     )

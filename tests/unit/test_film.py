@@ -1,5 +1,6 @@
 """Contract 3: what any original becomes, and which ones are refused with what reason."""
 
+import contextlib
 import io
 
 import numpy as np
@@ -82,6 +83,18 @@ def test_fit_pads_and_crop_keeps_the_centre() -> None:
 def test_what_is_no_usable_film_is_refused_with_the_reason(original: bytes, reason: str) -> None:
     with pytest.raises(film.FilmError, match=reason):
         film.read(original, RECIPE)
+
+
+def test_damaged_bytes_are_a_reason_and_never_a_crash() -> None:
+    rng = np.random.default_rng(0)
+    for kind in ("PNG", "JPEG", "TIFF", "BMP", "WEBP"):
+        whole = encoded(Image.fromarray(GRAY), kind)
+        for _ in range(60):
+            damaged = bytearray(whole)
+            for place in rng.integers(0, min(len(whole), 400), 6):
+                damaged[place] ^= int(rng.integers(1, 256))
+            with contextlib.suppress(film.FilmError):
+                assert film.read(bytes(damaged), RECIPE).shape == (64, 64)
 
 
 @needs_real_films

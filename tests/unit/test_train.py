@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from pathlib import Path
 
 import pytest
@@ -43,7 +44,7 @@ def test_the_learning_rate_warms_up_and_falls_to_zero() -> None:
 
 def rows(*aurocs: float | None) -> list[dict[str, object]]:
     return [
-        {"epoch": i, "val_auroc": a, "val_loss": 1 / i, "checkpoint": True}
+        {"epoch": i, "val_auroc": a, "val_loss": 1 / i, "checkpoint": f"checkpoint_{i}"}
         for i, a in enumerate(aurocs, 1)
     ]
 
@@ -53,7 +54,7 @@ def test_the_best_epoch_is_the_first_of_the_highest_and_has_a_checkpoint() -> No
     assert history.best(rows(0.5, 0.9, 0.9), "val_loss")["epoch"] == 3
     assert history.best(rows(None, None, None), "val_auroc")["epoch"] == 3  # by loss instead
     unsaved = rows(0.5, 0.9)
-    unsaved[1]["checkpoint"] = False
+    unsaved[1]["checkpoint"] = None
     assert history.best(unsaved, "val_auroc")["epoch"] == 1
     assert history.best([], "val_auroc") is None
 
@@ -64,6 +65,8 @@ def test_a_run_is_finished_by_epochs_or_by_patience() -> None:
     assert history.finished(rows(0.9, 0.8, 0.7), TrainOptions(epochs=3))
     assert history.finished(rows(0.9, 0.8), TrainOptions(epochs=9, patience=1))
     assert not history.finished(rows(0.8, 0.9), TrainOptions(epochs=9, patience=1))
+    unsaved = [{**row, "checkpoint": None} for row in rows(0.5, 0.6, 0.7)]
+    assert not history.finished(unsaved, TrainOptions(epochs=9, patience=2))
 
 
 def test_history_lines_are_json_and_hold_no_nan() -> None:
@@ -103,7 +106,7 @@ def test_what_a_crash_left_unpublished_is_published_by_the_next_start(
     folder = run(packed, tmp_path, "checkpoint.keep=all", "train.select=val_loss")
     first = history.to_lines(folder.history()[:1])
     storage.write(f"{folder.uri}/history.jsonl", first)
-    storage.write(f"{folder.uri}/best/model.json", b'{"epoch": 1}')
+    storage.write(f"{folder.uri}/best/model.json", b'{"checkpoint": "checkpoint_0001_00000000"}')
     again = run(packed, tmp_path, "checkpoint.keep=all", "train.select=val_loss")
     best = history.best(again.history(), "val_loss")["epoch"]
     assert [row["epoch"] for row in again.history()] == [1, 2]
@@ -117,12 +120,21 @@ def test_a_model_that_diverged_is_a_failure_that_says_so(packed: Dataset, tmp_pa
             "optim.weight_decay=10", "model.depth=4")  # fmt: skip
 
 
+def test_an_orphan_of_a_crash_is_not_taken_for_a_checkpoint(
+    packed: Dataset, tmp_path: Path
+) -> None:
+    folder = run(packed, tmp_path, "checkpoint.keep=all")
+    one, two = folder.checkpoints().values()
+    shutil.copytree(one, Path(folder.uri) / "checkpoint_0002_ffffffff")
+    assert folder.checkpoints() == {1: one, 2: two}
+
+
 def test_three_classes_train_and_are_judged(tmp_path: Path) -> None:
     for part, count in (("train", 12), ("val", 6), ("test", 9)):
         for number in range(count):
             place = tmp_path / "films" / part / ("clear", "mass", "edema")[number % 3]
             place.mkdir(parents=True, exist_ok=True)
-            film = phantom.film(hash((part, number)) % 1000, opacity=number % 3 > 0, size=32)
+            film = phantom.film(10 * number + count, opacity=number % 3 > 0, size=32)
             Image.fromarray(film).save(place / f"{number}.png")
     data = packing(tmp_path / "films", tmp_path / "d", PackOptions(size=32, negative="clear"))
     assert data.manifest.classes == ("clear", "edema", "mass")

@@ -7,6 +7,7 @@ import ray.exceptions
 import ray.train
 import ray.train.torch
 from ray.train.v2.api.callback import UserCallback
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from rich.console import Console
 
 from rayograph import storage
@@ -25,7 +26,7 @@ from rayograph.train.world import TIMEOUT
 def prepare_run(config: Config) -> tuple[RunFolder, Dataset]:
     """Everything that can go wrong before a cluster is asked for."""
     check(config.model, config.data.image_size)
-    dataset = prepare.dataset(config.data, config.phantom, config.run.storage)
+    dataset = prepare.dataset(config)
     dataset.split("train")
     folder = RunFolder.of(config)
     folder.begin(config)
@@ -38,7 +39,8 @@ def fit(config: Config, folder: RunFolder, dataset: Dataset, console: Console) -
     Raises `UserError` or `Failure` with the workers' own reason.
     """
     _say_what_is_missing(config, console)
-    board = Board.remote()  # type: ignore[attr-defined]
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    board = Board.options(scheduling_strategy=here).remote()  # type: ignore[attr-defined]
     job = {"config": config.model_dump(mode="json"), "dataset": dataset.uri, "board": board}
     trainer = ray.train.torch.TorchTrainer(
         work,
@@ -117,6 +119,6 @@ def _reason(folder: RunFolder, error: Exception) -> Exception:
     """One worker's own error, in one line; ours before those that it caused in other workers."""
     failures = list((getattr(error, "worker_failures", None) or {0: error}).values())
     causes = [getattr(failure, "cause", None) or failure for failure in failures]
-    cause = next((cause for cause in causes if isinstance(cause, Failure)), causes[0])
+    cause = next((cause for cause in causes if isinstance(cause, (Failure, UserError))), causes[0])
     lines = [line for line in str(cause).splitlines() if line.strip()] or [type(cause).__name__]
     return Failure(f"{folder.uri}: training failed: {lines[-1].strip()}")

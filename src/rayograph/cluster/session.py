@@ -1,6 +1,7 @@
 """One connection to Ray: the cluster that RAY_ADDRESS names, or Ray on this machine alone."""
 
 import os
+import signal
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ import ray.exceptions
 from rich.console import Console
 from rich.progress import track
 
-from rayograph.errors import Failure
+from rayograph.errors import Failure, UserError
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -37,13 +38,19 @@ def connected(cpus: int) -> Iterator[None]:
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
-    if "RAY_ADDRESS" not in os.environ:
-        options |= {"num_cpus": max(cpus, os.cpu_count() or 1), "include_dashboard": False}
+    address = os.environ.get("RAY_ADDRESS")
+    if address and address.startswith("http"):
+        raise UserError(f"RAY_ADDRESS={address}: is for `ray job submit`; submit, or unset it")
+    if not address:
+        options |= {"address": "local", "include_dashboard": False}
+        options["num_cpus"] = max(cpus, os.cpu_count() or 1)
+    on_sigterm = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(**options)
-    except (ConnectionError, RuntimeError) as error:
-        address = os.environ.get("RAY_ADDRESS", "this machine")
-        raise Failure(f"Ray at {address}: {' '.join(str(error).split())}") from None
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        place = address or "this machine"
+        raise Failure(f"Ray at {place}: {' '.join(str(error).split())}") from None
+    signal.signal(signal.SIGTERM, on_sigterm)  # Ray puts its own there
     try:
         yield
     finally:
@@ -67,3 +74,6 @@ def run(what: str, function: Callable[[T], R], items: Sequence[T]) -> Iterator[R
             yield ray.get(waiting.popleft())
         except ray.exceptions.RayTaskError as error:
             raise error.cause from None
+        except ray.exceptions.RayError as error:
+            reason = " ".join(str(error).split())[:300]
+            raise Failure(f"{what}: a task was lost: {reason}") from None

@@ -18,8 +18,8 @@ from rayograph.errors import UserError
 from rayograph.train import history
 from rayograph.train import world as worlds
 from rayograph.train.folder import RunFolder, checkpoint_name
-from rayograph.train.loop import train
-from rayograph.train.reporter import Save, upload_files
+from rayograph.train.loop import start
+from rayograph.train.reporter import Save, upload
 
 
 def work(job: Mapping[str, Any]) -> None:
@@ -30,9 +30,11 @@ def work(job: Mapping[str, Any]) -> None:
     world = worlds.current(config.cluster)
     reporter = RayReporter(config, job["board"])
     try:
-        train(config, Dataset.open(job["dataset"]), reporter, world)
+        trainer = start(config, Dataset.open(job["dataset"]), reporter, world)
     except UserError as error:  # the same on every worker; to raise it would only repeat the start
         ray.get(job["board"].refuse.remote(str(error)))
+        return
+    trainer.fit(reporter)
 
 
 class RayReporter:
@@ -46,13 +48,16 @@ class RayReporter:
         self._leads = ray.train.get_context().get_world_rank() == 0
 
     def latest(self) -> str | None:
-        """The newest checkpoint that Ray has committed."""
+        """The newest checkpoint that Ray has committed; else one that torchrun left."""
         checkpoint = ray.train.get_checkpoint()
-        if checkpoint is None:
-            return None
-        if self._leads:
-            self._folder.publish(uri_of(checkpoint), self._config.train.select)
-        return uri_of(checkpoint)
+        found = uri_of(checkpoint) if checkpoint else self._folder.latest()
+        if found and self._leads:
+            self._folder.publish(found, self._config.train.select)
+        return found
+
+    def name(self, epoch: int) -> str:
+        """The name of an epoch's checkpoint."""
+        return checkpoint_name(epoch, self._attempt)
 
     def report(self, row: Mapping[str, Any], save: Save | None) -> None:
         """Report to Ray Train, a barrier of all workers; rank 0 brings the checkpoint."""
@@ -65,7 +70,7 @@ class RayReporter:
             ray.train.report(
                 figures,
                 checkpoint=checkpoint,
-                checkpoint_dir_name=checkpoint_name(row["epoch"], self._attempt),
+                checkpoint_dir_name=row["checkpoint"],
                 checkpoint_upload_fn=self._upload,
             )
         if self._leads:
@@ -73,7 +78,7 @@ class RayReporter:
 
     def _upload(self, checkpoint: ray.train.Checkpoint, name: str) -> ray.train.Checkpoint:
         uri = storage.join(self._folder.uri, name)
-        upload_files(Path(checkpoint.path), uri)
+        upload(Path(checkpoint.path), uri)
         place = ray.train.get_context().get_storage()
         path = f"{place.experiment_fs_path}/{name}"
         return ray.train.Checkpoint(path, filesystem=place.storage_filesystem)

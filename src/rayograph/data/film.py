@@ -49,7 +49,9 @@ def _open(original: bytes) -> Image.Image:
             return ImageOps.exif_transpose(image)
     except UnidentifiedImageError:
         raise FilmError(f"not a film in {', '.join(FORMATS)}") from None
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except FilmError:
+        raise
+    except Exception as error:  # decoders raise anything on damaged bytes; one film, not the pack
         raise FilmError(" ".join(str(error).split())) from None
 
 

@@ -57,6 +57,8 @@ def pack(
     films = [film for film in source.films if film.sample_id not in missing]
     _check_rejected(missing, len(source.films), options)
     splits = assign(source, films, [digests[film.sample_id] for film in films], options)
+    training = [film for film, part in zip(films, splits, strict=True) if part == "train"]
+    _check_classes(source, [film.label for film in training])
     tasks = list(_tasks(dest, films, splits, source.classes, recipe, options))
     storage.delete([storage.join(dest, dataset.MANIFEST)])  # until the new one, nothing is valid
     results = list(run("packing", write_shard, tasks))
@@ -65,7 +67,7 @@ def pack(
         rejected |= {task.films[i].sample_id: reason for i, reason in packed.rejected.items()}
     _check_rejected(rejected, len(source.films), options)
     kept = describe.stored(tasks, results)
-    _check_classes(source, kept)
+    _check_classes(source, [row.film.label for row in kept if row.split == "train"])
     name = dest.rpartition("/")[2]
     manifest = describe.manifest(name, source, recipe, kept, results, digests, len(rejected))
     documents = {
@@ -196,10 +198,9 @@ def _check_rejected(rejected: Mapping[str, str], films: int, options: PackOption
         )
 
 
-def _check_classes(source: Source, kept: Sequence[describe.Stored]) -> None:
-    learned = {row.film.label for row in kept if row.split == "train"}
+def _check_classes(source: Source, training: Sequence[str]) -> None:
     for name in source.classes:
-        if name not in learned:
+        if name not in set(training):
             raise UserError(
                 f"{source.uri}: the class {name} never occurs in training, so it cannot be "
                 "learned; give it training films or leave it out"

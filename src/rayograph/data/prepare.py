@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from rayograph import storage
+from rayograph.config import Config
 from rayograph.data import phantom
 from rayograph.data.dataset import MANIFEST, Dataset
-from rayograph.data.options import DataOptions, PackOptions, PhantomOptions
+from rayograph.data.options import PackOptions
 from rayograph.data.pack import pack
 from rayograph.data.source import open_source
 
@@ -16,11 +17,12 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def dataset(data: DataOptions, films: PhantomOptions, runs: str) -> Dataset:
-    """Open `data.uri`; for `phantom`, make and pack films below `runs` where they are absent."""
-    if data.uri != "phantom":
-        return Dataset.open(data.uri)
-    uri = storage.join(runs, f"phantom-{films.films}-{films.size}-{films.seed}")
+def dataset(config: Config) -> Dataset:
+    """Open `data.uri`; for `phantom`, make and pack films in the runs' storage, once."""
+    films = config.phantom
+    if config.data.uri != "phantom":
+        return Dataset.open(config.data.uri)
+    uri = storage.join(config.run.storage, f"phantom-{films.films}-{films.size}-{films.seed}")
     if not storage.exists(storage.join(uri, MANIFEST)):
         with tempfile.TemporaryDirectory() as scratch:
             phantom.write(Path(scratch), films.films, films.seed, films.size)

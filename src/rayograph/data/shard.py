@@ -68,7 +68,7 @@ def write_shard(task: ShardTask) -> Packed:
     )
     small = [Image.fromarray(pixel) for pixel in pixels]
     shrink = Image.Resampling.BOX
-    thumbs = [np.asarray(image.resize((64, 64), shrink)) for image in small]
+    thumbs = [np.asarray(image.resize((THUMB, THUMB), shrink)) for image in small]
     hashes = [split.difference_hash(np.asarray(image.resize((9, 8), shrink))) for image in small]
     histogram = np.bincount(pixels.ravel(), minlength=256)
     levels = np.arange(256, dtype=np.int64)
@@ -76,7 +76,7 @@ def write_shard(task: ShardTask) -> Packed:
         shard, tuple(kept), rejected,
         int(histogram @ levels), int(histogram @ levels**2),
         np.array(hashes, dtype=np.uint64),
-        np.array(thumbs, dtype=np.uint8).reshape(-1, 64, 64),
+        np.array(thumbs, dtype=np.uint8).reshape(-1, THUMB, THUMB),
     )  # fmt: skip
 
 

@@ -1,7 +1,6 @@
 """What there is to pack: films listed from class folders or from a table, before any is read."""
 
 import io
-import posixpath
 import re
 from collections import Counter
 from collections.abc import Mapping
@@ -109,7 +108,7 @@ def _place(table: str, path: str) -> str:
     """Where a film of a table lies: relative to the table, unless it says otherwise."""
     if path.startswith("/") or "://" in path:
         return path
-    return storage.join(storage.parent(table), posixpath.normpath(path))  # keys have no ./
+    return storage.below(storage.parent(table), path)
 
 
 def _folder(uri: str, options: PackOptions) -> Source:

@@ -59,6 +59,7 @@ def evaluate(model_uri: str, data: str | None, split: str) -> Evaluation:
         epoch=card.epoch,
         dataset=dataset.uri,
         fingerprint=dataset.manifest.fingerprint,
+        trained_on=card.fingerprint,
         predictions=table,
     )
 

@@ -30,6 +30,7 @@ class Evaluation:
     epoch: int
     dataset: str
     fingerprint: str
+    trained_on: str  # the fingerprint of the model's own dataset
     predictions: Any = field(repr=False)  # a pyarrow.Table
     checkpoints: Sequence[Mapping[str, Any]] = ()
 

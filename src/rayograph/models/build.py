@@ -13,7 +13,7 @@ from rayograph import storage
 from rayograph.config import is_place
 from rayograph.errors import UserError
 from rayograph.models.options import ModelOptions
-from rayograph.models.weights import load_weights
+from rayograph.models.weights import check_name, load_weights
 
 FAMILIES = ("resnet*", "densenet*", "efficientnet*", "convnext*")
 HIDDEN = 128  # units of the paper's CNN before its last layer
@@ -36,8 +36,11 @@ def check(options: ModelOptions, image_size: int) -> None:
             f"model.depth={options.depth}: nothing is left of {image_size} pixels after that many "
             "blocks; use fewer, or a larger data.image_size"
         )
-    if options.weights and is_place(options.weights) and not storage.exists(options.weights):
-        raise UserError(f"model.weights={options.weights}: nothing there; check the path")
+    if options.weights and is_place(options.weights):
+        if not storage.exists(options.weights):
+            raise UserError(f"model.weights={options.weights}: nothing there; check the path")
+    elif options.weights:
+        check_name(options.name, options.weights)
 
 
 def build(options: ModelOptions, classes: int) -> nn.Module:
@@ -135,6 +138,9 @@ def _replace_head(model: nn.Module, classes: int, dropout: float) -> None:
     name, last = next(
         (n, m) for n, m in reversed(list(model.named_modules())) if isinstance(m, nn.Linear)
     )
+    for layer in model.modules():
+        if isinstance(layer, nn.Dropout):
+            layer.p = 0.0  # `model.dropout` is the only one
     model.set_submodule(name, Head(last.in_features, classes, dropout))
 
 

@@ -59,11 +59,16 @@ def _read(name: str, weights: str) -> dict[str, Tensor]:
     return {k: v for k, v in state.items() if isinstance(v, Tensor)}
 
 
-def _from_torchvision(name: str, weights: str) -> dict[str, Tensor]:
-    known = zoo.get_model_weights(name) if name != "cnn" else {}
-    if weights not in {w.name for w in known}:
-        names = ", ".join(w.name for w in known) or "none"
+def check_name(name: str, weights: str) -> None:
+    """Raise `UserError` where torchvision has no such weights of a model."""
+    known = [w.name for w in zoo.get_model_weights(name)] if name != "cnn" else []
+    if weights not in known:
+        names = ", ".join(known) or "none"
         raise UserError(f"model.weights={weights}: {name} has {names}; or give a URI")
+
+
+def _from_torchvision(name: str, weights: str) -> dict[str, Tensor]:
+    check_name(name, weights)
     try:
         return dict(zoo.get_model(name, weights=weights).state_dict())
     except OSError as error:

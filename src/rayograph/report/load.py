@@ -28,4 +28,5 @@ def evaluations(run: str) -> Iterator[EvaluationView]:
             labels=table.column("label").to_numpy(),
             probabilities=metrics.softmax(logits),
             checkpoints=found.get("checkpoints", ()),
+            epoch=found["epoch"],
         )

@@ -24,6 +24,7 @@ class EvaluationView:
     labels: npt.NDArray[Any]  # int [n]
     probabilities: npt.NDArray[Any]  # float [n, k]
     checkpoints: Sequence[Mapping[str, Any]] = ()  # {"epoch": 3, "metrics": {…}}
+    epoch: int | None = None  # of the model that was judged
 
     @property
     def binary(self) -> bool:

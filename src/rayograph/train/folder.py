@@ -17,7 +17,6 @@ CONFIG, ENVIRONMENT, HISTORY = "config.yaml", "environment.json", "history.jsonl
 MODEL_JSON = "model.json"
 CHECKPOINT = re.compile(r"checkpoint_(\d{4,})_[0-9a-f]{8}")
 MAY_CHANGE = (
-    "pack.",
     "cluster.",
     "checkpoint.",
     "run.",
@@ -56,7 +55,7 @@ class RunFolder:
                 raise UserError(
                     f"{self.uri}: this run is finished; give a new run.name, or more train.epochs"
                 )
-        storage.write(place, configs.dump(config).encode())
+        storage.write(place, configs.dump(config, without=["pack"]).encode())
         environment = json.dumps({"versions": state.versions()}, indent=1)
         storage.write(storage.join(self.uri, ENVIRONMENT), environment.encode())
 
@@ -73,37 +72,55 @@ class RunFolder:
         return history.from_lines(storage.read(place)) if storage.exists(place) else []
 
     def checkpoints(self) -> dict[int, str]:
-        """The URI of a complete checkpoint of each epoch that has one, by epoch."""
-        found: dict[int, str] = {}
-        for entry in storage.listing(self.uri):
-            folder, _, name = entry.uri.rpartition("/")
-            match = CHECKPOINT.fullmatch(folder.rpartition("/")[2])
-            if match and name == state.PROGRESS and storage.parent(folder) == self.uri:
-                found[int(match[1])] = folder
-        return dict(sorted(found.items()))
+        """The URI of each epoch's checkpoint, by epoch, for those that are published and kept."""
+        complete = self._complete()
+        names = {row["epoch"]: row["checkpoint"] for row in self.history()}
+        return {epoch: complete[name] for epoch, name in names.items() if name in complete}
+
+    def latest(self) -> str | None:
+        """The newest complete checkpoint, also one that a crash left unpublished."""
+        published, complete = self.checkpoints(), self._complete()
+        newest = max(complete, default=None)
+        if newest is None:
+            return None
+        return published.get(_epoch(newest), complete[newest])
 
     def publish(self, checkpoint: str, select: str) -> None:
-        """Show a committed checkpoint: `best/` where another epoch is now best, then the history.
+        """Show a committed checkpoint: `best/` where another one is now best, then the history.
 
         What a crash between a commit and its publication left undone, the next one does.
         """
         rows = state.read_progress(checkpoint)["history"]
         leader = history.best(rows, select)
-        if leader is not None and leader["epoch"] != self._published():
-            places = {**self.checkpoints(), rows[-1]["epoch"]: checkpoint}
-            self._publish_best(places[leader["epoch"]])
+        if leader is not None and leader["checkpoint"] != self._published():
+            self._publish_best(leader["checkpoint"])
         storage.write(storage.join(self.uri, HISTORY), history.to_lines(rows))
 
-    def _published(self) -> int | None:
-        place = storage.join(self.uri, "best", MODEL_JSON)
-        return json.loads(storage.read(place))["epoch"] if storage.exists(place) else None
+    def _complete(self) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for entry in storage.listing(self.uri):
+            folder, _, name = entry.uri.rpartition("/")
+            own = folder.removeprefix(storage.join(self.uri, ""))
+            if CHECKPOINT.fullmatch(own) and name == state.PROGRESS:
+                found[own] = folder
+        return found
 
-    def _publish_best(self, checkpoint: str) -> None:
-        model, folder = storage.join(checkpoint, state.MODEL), storage.join(self.uri, "best")
+    def _published(self) -> str | None:
+        place = storage.join(self.uri, "best", MODEL_JSON)
+        return json.loads(storage.read(place))["checkpoint"] if storage.exists(place) else None
+
+    def _publish_best(self, name: str) -> None:
+        model, folder = storage.join(self.uri, name, state.MODEL), storage.join(self.uri, "best")
         card, _ = cards.from_bytes(storage.fetch(model), model)
         storage.copy(model, self.best_model)
-        storage.write(storage.join(folder, MODEL_JSON), card.model_dump_json(indent=1).encode())
         storage.write(storage.join(folder, "MODEL_CARD.md"), cards.page(card).encode())
+        document = {"checkpoint": name, **card.model_dump(mode="json")}
+        storage.write(storage.join(folder, MODEL_JSON), json.dumps(document, indent=1).encode())
+
+
+def _epoch(name: str) -> int:
+    match = CHECKPOINT.fullmatch(name)
+    return int(match[1]) if match else 0
 
 
 def checkpoint_name(epoch: int, attempt: str) -> str:

@@ -28,8 +28,8 @@ def finished(history: Sequence[Row], options: TrainOptions) -> bool:
     epoch = history[-1]["epoch"]
     if epoch >= options.epochs:
         return True
-    leader = best(history, options.select)
-    waited = epoch - (leader["epoch"] if leader else 0)
+    leader = max(history, key=lambda row: score(row, options.select))  # of equals the earlier
+    waited = epoch - leader["epoch"]
     return options.patience is not None and waited >= options.patience
 
 

@@ -1,15 +1,17 @@
 """A run without Ray: under torchrun, or in this process alone."""
 
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from rayograph.config import Config, parse
 from rayograph.data import prepare
+from rayograph.errors import UserError
 from rayograph.models.build import check
+from rayograph.train import loop
 from rayograph.train.folder import RunFolder
-from rayograph.train.loop import train
 from rayograph.train.reporter import FolderReporter
-from rayograph.train.world import torchrun
+from rayograph.train.world import World, torchrun
 
 
 def run(config: Config, show: Callable[[Mapping[str, Any]], None]) -> RunFolder:
@@ -17,17 +19,25 @@ def run(config: Config, show: Callable[[Mapping[str, Any]], None]) -> RunFolder:
 
     Raises `UserError` as `RunFolder.begin` does, and where a batch is too small for the workers.
     """
-    folder = RunFolder.of(config)
     with torchrun(config.cluster) as world:
-        cluster = config.cluster.model_copy(update={"workers": world.size})
-        config = parse(config.model_copy(update={"cluster": cluster}).model_dump())
+        try:
+            _run(config, world, show)
+        except UserError:
+            if world.rank:  # one line is enough
+                sys.exit(2)
+            raise
+    return RunFolder.of(config)
 
-        def begin() -> None:
-            check(config.model, config.data.image_size)
-            prepare.dataset(config.data, config.phantom, config.run.storage).split("train")
-            folder.begin(config)
 
-        world.agree(begin)
-        dataset = prepare.dataset(config.data, config.phantom, config.run.storage)
-        train(config, dataset, FolderReporter(config, world, show), world)
-    return folder
+def _run(config: Config, world: World, show: Callable[[Mapping[str, Any]], None]) -> None:
+    def begin() -> None:
+        check(config.model, config.data.image_size)
+        prepare.dataset(config).split("train")
+        RunFolder.of(config).begin(config)
+
+    cluster = config.cluster.model_copy(update={"workers": world.size})
+    config = parse(config.model_copy(update={"cluster": cluster}).model_dump())
+    world.agree(begin)
+    dataset = prepare.dataset(config)
+    reporter = FolderReporter(config, world, show)
+    loop.start(config, dataset, reporter, world).fit(reporter)

@@ -27,17 +27,17 @@ Row = dict[str, Any]
 DROPOUT = 1  # sets the stream of dropout's seeds apart from the others
 
 
-def train(config: Config, dataset: Dataset, reporter: Reporter, world: World) -> None:
-    """Train from the reporter's latest checkpoint, or from nothing, until the run is finished."""
+def start(config: Config, dataset: Dataset, reporter: Reporter, world: World) -> "Trainer":
+    """A trainer at the reporter's latest checkpoint, or at the beginning.
+
+    A `UserError` (absent weights, a checkpoint of another dataset) is raised on every worker alike.
+    """
     trainer = Trainer(config, dataset, world)
     latest = reporter.latest()
     if latest is not None:
-        trainer.state.load(latest)
+        world.agree(lambda: trainer.state.load(latest), everyone=True)
     trainer.warm_up()
-    while not history.finished(trainer.state.history, config.train):
-        row, card = trainer.epoch()
-        save = None if card is None else lambda folder, c=card: trainer.state.save(folder, c)
-        reporter.report(row, save)
+    return trainer
 
 
 class Trainer:
@@ -51,7 +51,7 @@ class Trainer:
         self.world = world
         self.split = dataset.split("train")
         self.has_val = "val" in dataset.manifest.splits
-        model = build(config.model, len(dataset.manifest.classes)).to(world.device)
+        model = self._build().to(world.device)
         model = model.to(memory_format=torch.channels_last)  # faster on CPUs, too: 1.2 to 2 times
         steps = self.plan(0).steps
         optimizer, schedule = optim.build(model, config.optim, steps, config.train.epochs)
@@ -60,6 +60,13 @@ class Trainer:
         if world.size > 1:
             self.ddp = DistributedDataParallel(model, gradient_as_bucket_view=True)
         self.class_weights = self._class_weights()
+
+    def fit(self, reporter: Reporter) -> None:
+        """Train and report epoch after epoch until the run is finished."""
+        while not history.finished(self.state.history, self.config.train):
+            row, card = self.epoch(reporter)
+            save = None if card is None else lambda folder, c=card: self.state.save(folder, c)
+            reporter.report(row, save)
 
     def plan(self, epoch: int) -> order.Plan:
         """The order of an epoch."""
@@ -87,7 +94,7 @@ class Trainer:
         for name, buffer in self.state.model.named_buffers():
             buffer.copy_(buffers[name])
 
-    def epoch(self) -> tuple[Row, ModelCard | None]:
+    def epoch(self, reporter: Reporter) -> tuple[Row, ModelCard | None]:
         """Train and validate one epoch; its row, and its checkpoint's card where one is due."""
         began = time.perf_counter()
         number = self.state.epoch + 1
@@ -103,9 +110,9 @@ class Trainer:
         self.state.epoch, self.state.step = number, 0
         self.state.history.append(row)
         every = self.config.checkpoint.every
-        row["checkpoint"] = number % every == 0
-        row["checkpoint"] |= history.finished(self.state.history, self.config.train)
-        return row, self._card(row, threshold) if row["checkpoint"] else None
+        due = number % every == 0 or history.finished(self.state.history, self.config.train)
+        row["checkpoint"] = reporter.name(number) if due else None
+        return row, self._card(row, threshold) if due else None
 
     def _train_epoch(self) -> Row:
         plan = self.plan(self.state.epoch)
@@ -150,7 +157,8 @@ class Trainer:
     def _idle_step(self) -> Tensor:
         """Take part in a step whose batch has no film for this worker: a gradient of zero."""
         size, norm = self.config.data.image_size, self.config.model.norm
-        self.ddp.train(norm == "sync")  # whose statistics are collective, and count no film
+        if norm != "sync":  # whose statistics are collective, and count no film
+            self.ddp.eval()
         films = torch.zeros(0 if norm == "sync" else 1, 1, size, size, device=self.world.device)
         (0 * self.ddp(films).sum()).backward()
         self._train_mode()
@@ -204,6 +212,12 @@ class Trainer:
             raise Failure(f"epoch {self.state.epoch + 1}, validation: {error}") from None
         threshold = metrics.youden_threshold(labels, values) if values.shape[1] == 2 else None
         return {f"val_{k}": history.plain(v) for k, v in found.items()}, threshold
+
+    def _build(self) -> nn.Module:
+        built: list[nn.Module] = []
+        classes = len(self.dataset.manifest.classes)
+        self.world.agree(lambda: built.append(build(self.config.model, classes)), everyone=True)
+        return built[0]
 
     def _card(self, row: Row, threshold: float | None) -> ModelCard:
         manifest = self.dataset.manifest

@@ -22,6 +22,10 @@ class Reporter(Protocol):
         """The URI of the checkpoint to go on from, if there is one."""
         ...
 
+    def name(self, epoch: int) -> str:
+        """The name of an epoch's checkpoint; rank 0's counts."""
+        ...
+
     def report(self, row: Mapping[str, Any], save: Save | None) -> None:
         """Take an epoch's row; where there is a checkpoint, `save` writes its files (rank 0)."""
         ...
@@ -40,21 +44,25 @@ class FolderReporter:
         self._show = show
 
     def latest(self) -> str | None:
-        """The newest complete checkpoint in the folder."""
-        found = list(self._folder.checkpoints().values())
+        """The newest complete checkpoint in the folder, published where it is not yet."""
+        found = self._folder.latest()
         if found and self._world.rank == 0:
-            self._folder.publish(found[-1], self._config.train.select)
+            self._folder.publish(found, self._config.train.select)
         self._world.barrier()
-        return found[-1] if found else None
+        return found
+
+    def name(self, epoch: int) -> str:
+        """The name of an epoch's checkpoint."""
+        return folder.checkpoint_name(epoch, self._attempt)
 
     def report(self, row: Mapping[str, Any], save: Save | None) -> None:
         """Upload the checkpoint, publish it, and forget those that need not be kept."""
         if self._world.rank == 0:
             if save is not None:
-                uri = storage.join(
-                    self._folder.uri, folder.checkpoint_name(row["epoch"], self._attempt)
-                )
-                upload(save, uri)
+                uri = storage.join(self._folder.uri, row["checkpoint"])
+                with tempfile.TemporaryDirectory() as scratch:
+                    save(Path(scratch))
+                    upload(Path(scratch), uri)
                 self._folder.publish(uri, self._config.train.select)
                 self._prune()
             self._show(row)
@@ -72,14 +80,7 @@ class FolderReporter:
                 storage.delete([storage.join(uri, name) for name in reversed(state.FILES)])
 
 
-def upload(save: Save, uri: str) -> None:
-    """Write a checkpoint's files and put them at `uri`, the one that makes them valid last."""
-    with tempfile.TemporaryDirectory() as scratch:
-        save(Path(scratch))
-        upload_files(Path(scratch), uri)
-
-
-def upload_files(files: Path, uri: str) -> None:
+def upload(files: Path, uri: str) -> None:
     """Put a written checkpoint at `uri`, the file that makes it valid last."""
     for name in state.FILES:
         storage.upload(storage.join(uri, name), files / name)

@@ -1,7 +1,6 @@
 """Who trains together: this process's rank among them, and its device."""
 
 import os
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -37,20 +36,20 @@ class World:
             for buffer in model.buffers():
                 dist.broadcast(buffer, 0)
 
-    def agree(self, decide: Callable[[], None]) -> None:
-        """Let rank 0 decide, while the others wait; its `UserError` ends them all, told once."""
-        problem: list[str | None] = [None]
-        if self.rank == 0:
+    def agree(self, act: Callable[[], None], everyone: bool = False) -> None:
+        """Let rank 0 act, or everyone; one worker's `UserError` becomes that of all of them."""
+        problem: str | None = None
+        if everyone or self.rank == 0:
             try:
-                decide()
+                act()
             except UserError as error:
-                problem = [str(error)]
+                problem = str(error)
+        problems = [problem]
         if self.size > 1:
-            dist.broadcast_object_list(problem, 0, device=self.device)
-        if problem[0] is not None:
-            if self.rank:
-                sys.exit(2)
-            raise UserError(problem[0])
+            problems = [None] * self.size
+            dist.all_gather_object(problems, problem)
+        for found in filter(None, problems):
+            raise UserError(found)
 
     def barrier(self) -> None:
         """Wait for all workers."""
