@@ -101,14 +101,15 @@ def inspect(
 @app.command()
 def train(preset: Preset, overrides: Overrides = None) -> None:
     """Train a preset: with Ray Train, or under torchrun in the processes that it started."""
-    from rayograph.data.options import PackOptions
+    from rayograph.search.options import SweepOptions
+    from rayograph.train.lines import Lines
 
     config = configs.load(preset, overrides or [])
-    if config.pack != PackOptions():
-        raise UserError("pack.: films are packed by `rayograph pack`; a run has no such options")
+    _refuse_pack(config)
+    if config.sweep != SweepOptions():
+        raise UserError("sweep.: is for `rayograph sweep`; a run has no such options")
     if "TORCHELASTIC_RUN_ID" in os.environ:
         from rayograph.train import local
-        from rayograph.train.lines import Lines
 
         folder = local.run(config, Lines(say, config.train.epochs).show)
         if os.environ.get("RANK") != "0":
@@ -119,11 +120,43 @@ def train(preset: Preset, overrides: Overrides = None) -> None:
         folder, dataset = launch.prepare_run(config)
         try:
             with session.connected(config.cluster.workers * config.cluster.cpus_per_worker):
-                launch.fit(config, folder, dataset, say)
+                if missing := launch.missing(config.cluster):
+                    say.print(missing)
+                launch.fit(config, folder, dataset, Lines(say, config.train.epochs).show)
         except KeyboardInterrupt:
             say.print("the same command goes on from the last checkpoint")
             raise
     say.print(f"best model: {folder.best_model}", soft_wrap=True)
+
+
+@app.command()
+def sweep(
+    preset: Preset,
+    space: Annotated[str, typer.Argument(help="a space's path, URI, or name (paper, asha, …)")],
+    overrides: Overrides = None,
+    as_json: Json = False,
+) -> None:
+    """Search hyperparameters over a preset; publish the best model and a page.
+
+    The same command again goes on: what has ended is not repeated.
+    """
+    from rayograph import pages
+    from rayograph.search import space as spaces
+    from rayograph.search import sweep as sweeping
+
+    wanted, given = spaces.read(space), overrides or []
+    sweeping.clash(wanted, given)
+    config = configs.load(preset, [*wanted.overrides, *given])
+    _refuse_pack(config)
+    found = sweeping.run(config, wanted, [preset, *given], say)
+    storage.write(found.folder.page, pages.sweep(found, config, wanted).encode())
+    select = config.train.select
+    _print(json.dumps(found.to_json(select)) if as_json else tables.sweep(found.to_json(select)))
+    if found.signal is not None:
+        say.print("the same command goes on from here")
+        _stopped(found.signal)
+    if found.winner is None:
+        raise Failure(f"{found.folder.uri}: no trial has a checkpoint; the table says why")
 
 
 @app.command()
@@ -182,21 +215,13 @@ def predict(
 @app.command()
 def report(run: str) -> None:
     """Make a run's report.html: one self-contained page."""
-    from rayograph.report.load import evaluations
-    from rayograph.report.page import RunReport, render
+    from rayograph import pages
 
     folder = _target(run)[0]
     if folder is None:
         raise UserError(f"{run}: a model, not a run folder; a report needs a run's history")
-    config = folder.config()
-    view = RunReport(
-        name=config.run.name,
-        config=config.model_dump(mode="json", exclude={"pack"}),
-        history=folder.history(),
-        evaluations=list(evaluations(folder.uri)),
-    )
     place = storage.join(folder.uri, "report.html")
-    storage.write(place, render(view).encode())
+    storage.write(place, pages.run(folder).encode())
     _print(f"report: {place}")
 
 
@@ -238,6 +263,20 @@ def _print(text: str) -> None:
 def _complain(message: str, status: int) -> int:
     print(f"rayograph: {message}", file=sys.stderr)
     return status
+
+
+def _refuse_pack(config: configs.Config) -> None:
+    from rayograph.data.options import PackOptions
+
+    if config.pack != PackOptions():
+        raise UserError("pack.: films are packed by `rayograph pack`; a run has no such options")
+
+
+def _stopped(number: int) -> None:
+    """End as the signal asks, after what had to be saved has been saved."""
+    global _terminated  # noqa: PLW0603
+    _terminated = number == signal.SIGTERM
+    raise KeyboardInterrupt
 
 
 def _terminate(_signal: int, _frame: Any) -> None:

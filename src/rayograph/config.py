@@ -20,6 +20,7 @@ from rayograph.cluster.options import ClusterOptions
 from rayograph.data.options import AugmentOptions, DataOptions, PackOptions, PhantomOptions
 from rayograph.errors import UserError
 from rayograph.models.options import ModelOptions
+from rayograph.search.options import SweepOptions
 from rayograph.train.options import CheckpointOptions, OptimOptions, RunOptions, TrainOptions
 
 
@@ -36,6 +37,7 @@ class Config(BaseModel, frozen=True, extra="forbid"):
     optim: OptimOptions = OptimOptions()
     checkpoint: CheckpointOptions = CheckpointOptions()
     cluster: ClusterOptions = ClusterOptions()
+    sweep: SweepOptions = SweepOptions()
 
     @model_validator(mode="after")
     def _consistent(self) -> "Config":
@@ -66,7 +68,7 @@ def load(preset: str | None = None, overrides: Sequence[str] = ()) -> Config:
 
     Raises `UserError` for an unknown key, naming the nearest known one, and for a refused value.
     """
-    tree = _mapping(storage.read(find_preset(preset)).decode(), preset) if preset else {}
+    tree = mapping(storage.read(find("preset", preset)).decode(), preset) if preset else {}
     for override in overrides:
         _override(tree, override)
     return parse(tree)
@@ -79,6 +81,8 @@ def parse(tree: dict[str, Any]) -> Config:
     except ValidationError as error:
         raise UserError(_one_line(error)) from None
     run = config.run.model_copy(update={"storage": storage.absolute(config.run.storage)})
+    if run.start_from:
+        run = run.model_copy(update={"start_from": storage.absolute(run.start_from)})
     data, model = config.data, config.model
     if data.uri != "phantom":
         data = data.model_copy(update={"uri": storage.absolute(data.uri)})
@@ -92,19 +96,22 @@ def is_place(weights: str) -> bool:
     return "/" in weights or "." in weights
 
 
-def find_preset(name: str) -> str:
-    """The place of a preset: `name` itself where it is a path or a URI, else a shipped one."""
+SHIPPED = {"preset": Path("job", "presets"), "space": Path("tune", "spaces")}
+
+
+def find(kind: str, name: str) -> str:
+    """The place of a preset or a space: the path or URI that `name` is, else a shipped one's."""
     if not re.fullmatch(r"[a-z0-9_-]+", name):
         return storage.absolute(name)
-    here = Path(__file__).parent
-    job = Path("job", "presets")  # of a wheel, of a checkout, of a job's working directory
-    shipped = [here / "presets", here.parents[1] / job, job.absolute()]
-    known = {path.stem: path for folder in shipped for path in sorted(folder.glob("*.yaml"))}
-    if name not in known:
+    here, own = Path(__file__).parent, SHIPPED[kind]
+    # of a wheel, of a checkout, of a job's working directory
+    folders = [here / own.name, here.parents[1] / own, own.absolute()]
+    shipped = {path.stem: path for folder in folders for path in sorted(folder.glob("*.yaml"))}
+    if name not in shipped:
         raise UserError(
-            f"{name}: no such preset{_nearest(name, list(known))}; or give a path or URI"
+            f"{name}: no such {kind}{_nearest(name, list(shipped))}; or give a path or URI"
         )
-    return str(known[name])
+    return str(shipped[name])
 
 
 def dump(config: Config, without: Sequence[str] = ()) -> str:
@@ -162,13 +169,26 @@ def _yaml(text: str, place: str | None) -> Any:
         raise UserError(f"{place}: not YAML: {' '.join(str(error).split())}") from None
 
 
-def _mapping(text: str, place: str | None) -> dict[str, Any]:
+def mapping(text: str, place: str) -> dict[str, Any]:
+    """The mapping that a YAML document holds, every scalar of it as text."""
     tree = _yaml(text, place)
     if tree is None:
         return {}
     if not isinstance(tree, dict):
-        raise UserError(f"{place}: a preset is a mapping of rooms to options, such as `data:`")
+        raise UserError(f"{place}: must be a mapping of options, such as `data:` or `optim.lr:`")
     return tree
+
+
+def text(value: Any) -> str:
+    """A value as an override can say it."""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def known(key: str) -> None:
+    """Raise `UserError` with the nearest known key unless there is such an option."""
+    keys = [name for name, _ in fields()]
+    if key not in keys:
+        raise UserError(f"{key}: unknown key{_nearest(key, keys)}")
 
 
 def _override(tree: dict[str, Any], override: str) -> None:
@@ -176,9 +196,7 @@ def _override(tree: dict[str, Any], override: str) -> None:
     room, dot, name = key.partition(".")
     if not (equals and dot and room and name):
         raise UserError(f"{override}: not an override; write key=value, such as train.epochs=5")
-    known = [key for key, _ in fields()]
-    if key not in known:
-        raise UserError(f"{key}: unknown key{_nearest(key, known)}")
+    known(key)
     group = tree.setdefault(room, {})
     if group is None:
         group = tree[room] = {}
@@ -203,8 +221,8 @@ def _one_line(error: ValidationError) -> str:
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"][:2])
     if first["type"] == "extra_forbidden":
-        known = [name for name, _ in fields()] if "." in key else list(Config.model_fields)
-        return f"{key}: unknown key{_nearest(key, known)}"
+        names = [name for name, _ in fields()] if "." in key else list(Config.model_fields)
+        return f"{key}: unknown key{_nearest(key, names)}"
     message = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
     if not key:
         return message

@@ -7,3 +7,7 @@ class UserError(Exception):
 
 class Failure(Exception):
     """Something failed that was asked correctly, such as a store that does not answer; status 1."""
+
+
+class Diverged(Failure):
+    """A loss is no longer a finite number: to go on, or to start again, would change nothing."""

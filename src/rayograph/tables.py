@@ -53,6 +53,30 @@ def dataset(found: Mapping[str, Any]) -> str:
     return _text([head, table, *findings, tail])
 
 
+def sweep(found: Mapping[str, Any]) -> str:
+    """What `sweep` prints when it ends: the trials best first, the cost, the winner."""
+    keys = list(dict.fromkeys(key for trial in found["trials"] for key in trial["params"]))
+    table = _table("trial", *keys, "epoch", found["select"], "worker-s")
+    table.add_column("state")
+    for trial in found["trials"]:
+        best = trial["best"]
+        metric = "–" if best is None else f"{best['metrics'][found['select']]:.4f}"
+        state = ": ".join(filter(None, (trial["state"], trial["message"])))
+        params = [_short(trial["params"].get(key)) for key in keys]
+        epoch, seconds = f"{trial['epoch']}/{trial['epochs']}", f"{trial['seconds']:.1f}"
+        table.add_row(trial["trial"], *params, epoch, metric, seconds, state)
+    spent, whole = found["worker_seconds"]["spent"], found["worker_seconds"]["to_the_end"]
+    tail = [f"{spent:g} worker-seconds spent"]
+    if whole > spent:
+        tail[0] += f", {1 - spent / whole:.0%} less than the {whole:g} of no early stop"
+    if found["winner"] is not None:
+        tail += [
+            f"winner: {found['winner']}, best model: {found['best_model']}",
+            f"as a plain run: {found['command']}",
+        ]
+    return _text([table, *tail, f"page: {found['page']}"], width=2 * WIDTH)
+
+
 def _checkpoints(rows: Sequence[Mapping[str, Any]]) -> Table:
     table = _table("epoch", "accuracy", "95 % interval", "AUROC", "loss")
     for row in rows:
@@ -70,6 +94,10 @@ def _table(first: str, *others: str) -> Table:
     return table
 
 
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
 def _number(value: float | None) -> str:
     return "undefined" if value is None else f"{value:.4f}"
 
@@ -79,8 +107,8 @@ def _interval(estimate: Mapping[str, float | None]) -> str:
     return "" if low is None or high is None else f"{low:.4f}–{high:.4f}"
 
 
-def _text(parts: Sequence[Any]) -> str:
-    console = Console(width=WIDTH, highlight=False, markup=False)
+def _text(parts: Sequence[Any], width: int = WIDTH) -> str:
+    console = Console(width=width, highlight=False, markup=False)
     with console.capture() as capture:
         for part in parts:
             console.print(part, soft_wrap=isinstance(part, str))

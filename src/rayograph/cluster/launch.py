@@ -1,5 +1,7 @@
 """A run under Ray Train, from the driver: check, start the workers, show, and say how it ended."""
 
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import ray
@@ -8,9 +10,9 @@ import ray.train
 import ray.train.torch
 from ray.train.v2.api.callback import UserCallback
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-from rich.console import Console
 
 from rayograph import storage
+from rayograph.cluster.options import ClusterOptions
 from rayograph.cluster.progress import Board, shown
 from rayograph.cluster.worker import uri_of, work
 from rayograph.config import Config
@@ -19,7 +21,6 @@ from rayograph.data.dataset import Dataset
 from rayograph.errors import Failure, UserError
 from rayograph.models.build import check
 from rayograph.train.folder import RunFolder
-from rayograph.train.lines import Lines
 from rayograph.train.world import TIMEOUT
 
 
@@ -33,42 +34,46 @@ def prepare_run(config: Config) -> tuple[RunFolder, Dataset]:
     return folder, dataset
 
 
-def fit(config: Config, folder: RunFolder, dataset: Dataset, console: Console) -> None:
+def fit(
+    config: Config, folder: RunFolder, dataset: Dataset, show: Callable[[Mapping[str, Any]], None]
+) -> None:
     """Train on the cluster that Ray is connected to; go on where an earlier start ended.
 
-    Raises `UserError` or `Failure` with the workers' own reason.
+    `show` gets each epoch's row once its checkpoint is committed. Raises `UserError` or `Failure`
+    with the workers' own reason.
     """
-    _say_what_is_missing(config, console)
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     board = Board.options(scheduling_strategy=here).remote()  # type: ignore[attr-defined]
     job = {"config": config.model_dump(mode="json"), "dataset": dataset.uri, "board": board}
+    refusal = None
     trainer = ray.train.torch.TorchTrainer(
         work,
         train_loop_config=job,
         torch_config=ray.train.torch.TorchConfig(timeout_s=int(TIMEOUT.total_seconds())),
         scaling_config=_scaling(config),
-        run_config=_run(config, folder),
+        run_config=_run(config, folder, board),
     )
     try:
-        with shown(board, Lines(console, config.train.epochs)):
+        with shown(board, show):
             trainer.fit()
-        refusal = ray.get(board.refusal.remote())
+        with suppress(ray.exceptions.RayActorError):  # the run outlived its board
+            refusal = ray.get(board.refusal.remote())
     except SystemExit:  # what Ray makes of Ctrl-C
         raise KeyboardInterrupt from None
     except (ray.train.TrainingFailedError, ray.exceptions.RayError) as error:
         raise _reason(folder, error) from error
     if refusal is not None:
-        raise UserError(refusal)
+        raise refusal
 
 
-def _say_what_is_missing(config: Config, console: Console) -> None:
-    """A cluster that grows on demand may get there; one that does not would wait in silence."""
+def missing(options: ClusterOptions) -> str | None:
+    """What the cluster lacks for these workers; one that grows on demand may get there."""
     have: dict[str, float] = ray.cluster_resources()
-    cluster = config.cluster
-    for kind, each in (("CPU", cluster.cpus_per_worker), ("GPU", cluster.gpus_per_worker)):
-        need = each * cluster.workers
+    for kind, each in (("CPU", options.cpus_per_worker), ("GPU", options.gpus_per_worker)):
+        need = each * options.workers
         if have.get(kind, 0) < need:
-            console.print(f"waiting for {need:g} {kind}s: the cluster has {have.get(kind, 0):g}")
+            return f"waiting for {need:g} {kind}s: the cluster has {have.get(kind, 0):g}"
+    return None
 
 
 def _scaling(config: Config) -> ray.train.ScalingConfig:
@@ -83,7 +88,7 @@ def _scaling(config: Config) -> ray.train.ScalingConfig:
     )
 
 
-def _run(config: Config, folder: RunFolder) -> ray.train.RunConfig:
+def _run(config: Config, folder: RunFolder, board: Any) -> ray.train.RunConfig:
     filesystem, path = storage.filesystem(config.run.storage)
     keep = config.checkpoint.keep
     return ray.train.RunConfig(
@@ -98,21 +103,23 @@ def _run(config: Config, folder: RunFolder) -> ray.train.RunConfig:
         failure_config=ray.train.FailureConfig(  # type: ignore[call-arg]
             max_failures=3, controller_failure_limit=3
         ),
-        callbacks=[Publisher(folder.uri, config.train.select)],  # type: ignore[list-item]
+        callbacks=[Publisher(folder.uri, config.train.select, board)],  # type: ignore[list-item]
     )
 
 
 class Publisher(UserCallback):
     """Runs in Ray Train's controller once a checkpoint is committed: only then is it shown."""
 
-    def __init__(self, uri: str, select: str) -> None:
+    def __init__(self, uri: str, select: str, board: Any) -> None:
         self._folder = RunFolder(uri)
         self._select = select
+        self._board = board
 
     def after_report(self, run_context: Any, metrics: Any, checkpoint: Any) -> None:  # noqa: ARG002
-        """Update `best/` and `history.jsonl`."""
+        """Update `best/` and `history.jsonl`, and put rank 0's row on the board."""
         if checkpoint is not None:
             self._folder.publish(uri_of(checkpoint), self._select)
+        self._board.add.remote(metrics[0]["row"])
 
 
 def _reason(folder: RunFolder, error: Exception) -> Exception:

@@ -1,35 +1,33 @@
 """What people see while a run trains: one line an epoch, drawn by the driver."""
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
 import ray
 import ray.exceptions
 
-from rayograph.train.lines import Lines
-
 POLL_S = 0.5
 
 
 @ray.remote(num_cpus=0)
 class Board:
-    """Holds the epochs' rows where both the workers and the driver can reach them."""
+    """Holds the epochs' rows where both the controller and the driver can reach them."""
 
     def __init__(self) -> None:
         self._rows: dict[int, Mapping[str, Any]] = {}
-        self._refusal: str | None = None
+        self._refusal: Exception | None = None
 
     def add(self, row: Mapping[str, Any]) -> None:
         """Put up an epoch's row; the epoch of a repeated attempt replaces the first."""
         self._rows[row["epoch"]] = row
 
-    def refuse(self, reason: str) -> None:
+    def refuse(self, reason: Exception) -> None:
         """Say that what was asked cannot be trained."""
         self._refusal = reason
 
-    def refusal(self) -> str | None:
+    def refusal(self) -> Exception | None:
         """Why it cannot be trained, if a worker said so."""
         return self._refusal
 
@@ -39,8 +37,8 @@ class Board:
 
 
 @contextmanager
-def shown(board: Any, lines: Lines) -> Iterator[None]:
-    """Print the board's new rows while the block runs, and the last of them at its end."""
+def shown(board: Any, show: Callable[[Mapping[str, Any]], None]) -> Iterator[None]:
+    """Show the board's new rows while the block runs, and the last of them at its end."""
     done = threading.Event()
     latest = 0
 
@@ -48,7 +46,7 @@ def shown(board: Any, lines: Lines) -> Iterator[None]:
         nonlocal latest
         with suppress(ray.exceptions.RayError):  # its node is gone: the run goes on unseen
             for row in ray.get(board.after.remote(latest)):
-                lines.show(row)
+                show(row)
                 latest = row["epoch"]
 
     def poll() -> None:

@@ -25,12 +25,13 @@ SETTINGS = {
 
 
 @contextmanager
-def connected(cpus: int) -> Iterator[None]:
+def connected(cpus: int, dashboard: bool = False) -> Iterator[None]:
     """Be connected to Ray within the block.
 
     A cluster is used where RAY_ADDRESS names one; otherwise Ray is started on this machine, with at
     least `cpus` CPUs even where there are fewer, and ended after the block. An outer block's
-    connection is used as it is.
+    connection is used as it is. With the dashboard goes the state API, by which Ray frees what a
+    stopped trial of several workers has held.
     """
     if ray.is_initialized():
         yield
@@ -42,7 +43,7 @@ def connected(cpus: int) -> Iterator[None]:
     if address and address.startswith("http"):
         raise UserError(f"RAY_ADDRESS={address}: is for `ray job submit`; submit, or unset it")
     if not address:
-        options |= {"address": "local", "include_dashboard": False}
+        options |= {"address": "local", "include_dashboard": dashboard}
         options["num_cpus"] = max(cpus, os.cpu_count() or 1)
     on_sigterm = signal.getsignal(signal.SIGTERM)
     try:

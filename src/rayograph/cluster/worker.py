@@ -14,7 +14,7 @@ from rayograph import config as configs
 from rayograph import storage
 from rayograph.config import Config
 from rayograph.data.dataset import Dataset
-from rayograph.errors import UserError
+from rayograph.errors import Diverged, UserError
 from rayograph.train import history
 from rayograph.train import world as worlds
 from rayograph.train.folder import RunFolder, checkpoint_name
@@ -28,21 +28,24 @@ def work(job: Mapping[str, Any]) -> None:
     if config.cluster.gpus_per_worker:
         torch.cuda.set_device(ray.train.torch.get_device())
     world = worlds.current(config.cluster)
-    reporter = RayReporter(config, job["board"])
+    reporter = RayReporter(config)
+    refuse = job["board"].refuse.remote  # what every worker meets; to raise it would start again
     try:
         trainer = start(config, Dataset.open(job["dataset"]), reporter, world)
-    except UserError as error:  # the same on every worker; to raise it would only repeat the start
-        ray.get(job["board"].refuse.remote(str(error)))
+    except UserError as error:
+        ray.get(refuse(error))
         return
-    trainer.fit(reporter)
+    try:
+        trainer.fit(reporter)
+    except Diverged as error:
+        ray.get(refuse(error))
 
 
 class RayReporter:
     """Reports to Ray Train; checkpoints go up through `storage`, not through Ray."""
 
-    def __init__(self, config: Config, board: Any) -> None:
+    def __init__(self, config: Config) -> None:
         self._config = config
-        self._board = board
         self._folder = RunFolder.of(config)
         self._attempt = secrets.token_hex(4)
         self._leads = ray.train.get_context().get_world_rank() == 0
@@ -61,7 +64,7 @@ class RayReporter:
 
     def report(self, row: Mapping[str, Any], save: Save | None) -> None:
         """Report to Ray Train, a barrier of all workers; rank 0 brings the checkpoint."""
-        figures = {**row, "score": history.score(row, self._config.train.select)}
+        figures = {"row": dict(row), "score": history.score(row, self._config.train.select)}
         with tempfile.TemporaryDirectory() as scratch:
             checkpoint = None
             if save is not None and self._leads:
@@ -73,8 +76,6 @@ class RayReporter:
                 checkpoint_dir_name=row["checkpoint"],
                 checkpoint_upload_fn=self._upload,
             )
-        if self._leads:
-            self._board.add.remote(dict(row))
 
     def _upload(self, checkpoint: ray.train.Checkpoint, name: str) -> ray.train.Checkpoint:
         uri = storage.join(self._folder.uri, name)

@@ -55,7 +55,7 @@ class RunFolder:
                 raise UserError(
                     f"{self.uri}: this run is finished; give a new run.name, or more train.epochs"
                 )
-        storage.write(place, configs.dump(config, without=["pack"]).encode())
+        storage.write(place, configs.dump(config, without=["pack", "sweep"]).encode())
         environment = json.dumps({"versions": state.versions()}, indent=1)
         storage.write(storage.join(self.uri, ENVIRONMENT), environment.encode())
 
@@ -129,7 +129,7 @@ def checkpoint_name(epoch: int, attempt: str) -> str:
 
 
 def _refuse_other_config(uri: str, old: Config, new: Config) -> None:
-    differing = [key for key in _differences(old, new) if not key.startswith(MAY_CHANGE)]
+    differing = [key for key in differences(old, new) if not key.startswith(MAY_CHANGE)]
     if differing:
         raise UserError(
             f"{uri}: was begun with another {', '.join(differing)}; "
@@ -137,7 +137,8 @@ def _refuse_other_config(uri: str, old: Config, new: Config) -> None:
         )
 
 
-def _differences(old: Config, new: Config) -> Sequence[str]:
+def differences(old: Config, new: Config) -> Sequence[str]:
+    """The dotted keys of the options in which two configs differ."""
     before, after = old.model_dump(), new.model_dump()
     keys = (name for name, _ in configs.fields())
     parts = ((key, *key.split(".")) for key in keys)

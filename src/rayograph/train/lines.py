@@ -25,11 +25,12 @@ class Lines:
             parts.append(f"val loss {row['val_loss']:.4f}  accuracy {row['val_accuracy']:.3f}")
         if row.get("val_auroc") is not None:
             parts[-1] += f"  AUROC {row['val_auroc']:.3f}"
-        parts += [f"{row['films_per_s']:.0f} films/s", f"{_clock(left)} left"]
+        parts += [f"{row['films_per_s']:.0f} films/s", f"{clock(left)} left"]
         self._console.print("  ".join(parts), highlight=False, soft_wrap=True)
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
+    """Seconds as `h:mm:ss`, or `mm:ss`."""
     whole = time.gmtime(max(seconds, 0))
     hours = int(seconds // 3600)
     return (

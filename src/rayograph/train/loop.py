@@ -1,5 +1,6 @@
 """The training loop: load, step, validate, report. It knows neither Ray nor torchrun."""
 
+import math
 import time
 from contextlib import nullcontext
 from typing import Any
@@ -14,7 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 from rayograph.config import Config
 from rayograph.data import augment, order, stream
 from rayograph.data.dataset import Dataset
-from rayograph.errors import Failure
+from rayograph.errors import Diverged
 from rayograph.evaluate import metrics, predict
 from rayograph.models.build import build, head
 from rayograph.models.card import ModelCard
@@ -28,14 +29,14 @@ DROPOUT = 1  # sets the stream of dropout's seeds apart from the others
 
 
 def start(config: Config, dataset: Dataset, reporter: Reporter, world: World) -> "Trainer":
-    """A trainer at the reporter's latest checkpoint, or at the beginning.
+    """A trainer at the reporter's latest checkpoint, or at `run.start_from`, or at the beginning.
 
     A `UserError` (absent weights, a checkpoint of another dataset) is raised on every worker alike.
     """
     trainer = Trainer(config, dataset, world)
     latest = reporter.latest()
-    if latest is not None:
-        world.agree(lambda: trainer.state.load(latest), everyone=True)
+    if latest or config.run.start_from:
+        world.agree(lambda: trainer.load(latest), everyone=True)
     trainer.warm_up()
     return trainer
 
@@ -60,6 +61,16 @@ class Trainer:
         if world.size > 1:
             self.ddp = DistributedDataParallel(model, gradient_as_bucket_view=True)
         self.class_weights = self._class_weights()
+
+    def load(self, latest: str | None) -> None:
+        """Go on from a checkpoint of this run, or where there is none from another run's."""
+        steps = self.plan(0).steps
+        if latest is not None:
+            self.state.load(latest, steps)
+        elif self.config.run.start_from:
+            self.state.load(self.config.run.start_from, steps)
+            for row in self.state.history:
+                row["checkpoint"] = None  # it lies in the other run's folder
 
     def fit(self, reporter: Reporter) -> None:
         """Train and report epoch after epoch until the run is finished."""
@@ -100,6 +111,11 @@ class Trainer:
         number = self.state.epoch + 1
         row: Row = {"epoch": number, "lr": self.state.schedule.get_last_lr()[0]}
         row |= self._train_epoch()
+        if not math.isfinite(row["train_loss"]):
+            raise Diverged(
+                f"epoch {number}: the loss is {row['train_loss']}; a smaller optim.lr, a longer "
+                "optim.warmup_epochs or an optim.clip_norm may help"
+            )
         trained = time.perf_counter() - began
         row["films_per_s"] = round(self.split.rows / trained, 1)
         threshold = None
@@ -209,7 +225,7 @@ class Trainer:
         try:
             found = metrics.quick(labels, values.astype(np.float64))
         except ValueError as error:
-            raise Failure(f"epoch {self.state.epoch + 1}, validation: {error}") from None
+            raise Diverged(f"epoch {self.state.epoch + 1}, validation: {error}") from None
         threshold = metrics.youden_threshold(labels, values) if values.shape[1] == 2 else None
         return {f"val_{k}": history.plain(v) for k, v in found.items()}, threshold
 

@@ -1,6 +1,8 @@
 """The optimizer and the schedule of its learning rate."""
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import nn
@@ -41,6 +43,21 @@ def build(
     optimizer: Optimizer = kind(groups, lr=options.lr)
     schedule = LambdaLR(optimizer, lambda step: factor(step, steps_per_epoch, epochs, options))
     return optimizer, schedule
+
+
+def load(optimizer: Optimizer, schedule: LambdaLR, states: Mapping[str, Any], step: int) -> None:
+    """Take an optimizer's moments from a checkpoint, and the schedule to optimizer step `step`.
+
+    Learning rate and weight decay stay as they were built, so that a run may start from the
+    checkpoint of another one that had others.
+    """
+    own = [{k: v for k, v in group.items() if k != "params"} for group in optimizer.param_groups]
+    optimizer.load_state_dict(dict(states))
+    rates = [b * part(step) for b, part in zip(schedule.base_lrs, schedule.lr_lambdas, strict=True)]
+    for group, values, rate in zip(optimizer.param_groups, own, rates, strict=True):
+        group.update(values, lr=rate)
+    position = {"last_epoch": step, "_step_count": step + 1, "_last_lr": rates}
+    schedule.load_state_dict(schedule.state_dict() | position)
 
 
 def clip(model: nn.Module, options: OptimOptions) -> None:

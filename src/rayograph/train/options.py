@@ -127,3 +127,8 @@ class RunOptions(BaseModel, frozen=True, extra="forbid"):
         description="an unfinished run of this name is resumed, a finished one refused",
         json_schema_extra={"unit": "name"},
     )
+    start_from: str | None = Field(
+        None,
+        description="a checkpoint of another run to start from, with its epochs and optimizer",
+        json_schema_extra={"unit": "URI"},
+    )

@@ -1,8 +1,9 @@
 """What a checkpoint holds, and how a run goes on from it.
 
 A checkpoint is three files: `model.safetensors` (weights, and a header that makes them usable
-alone), `state.pt` (optimizer and schedule, read with `weights_only`), `progress.json` (position,
-history, versions), which is written last and makes the other two valid.
+alone), `state.pt` (the optimizer, read with `weights_only`), `progress.json` (position, history,
+versions), which is written last and makes the other two valid. The schedule has no state of its
+own: the position says where it is.
 """
 
 import io
@@ -23,7 +24,7 @@ from rayograph.config import Config
 from rayograph.errors import UserError
 from rayograph.models import card as cards
 from rayograph.models.card import ModelCard
-from rayograph.train import history
+from rayograph.train import history, optim
 
 MODEL = cards.MODEL
 STATE, PROGRESS = "state.pt", "progress.json"
@@ -46,8 +47,7 @@ class State:
     def save(self, folder: Path, card: ModelCard) -> None:
         """Write the three files of a checkpoint."""
         (folder / MODEL).write_bytes(cards.to_bytes(self.model.state_dict(), card))
-        states = {"optimizer": self.optimizer.state_dict(), "schedule": self.schedule.state_dict()}
-        torch.save(states, folder / STATE)
+        torch.save({"optimizer": self.optimizer.state_dict()}, folder / STATE)
         progress = {
             "epoch": self.epoch,
             "step": self.step,
@@ -59,8 +59,11 @@ class State:
         }
         (folder / PROGRESS).write_text(json.dumps(progress, indent=1))
 
-    def load(self, uri: str) -> None:
-        """Go on from the checkpoint at `uri`; `UserError` where it is of another dataset."""
+    def load(self, uri: str, steps: int) -> None:
+        """Go on from the checkpoint at `uri`; `steps` is the number of them in an epoch.
+
+        Raises `UserError` where the checkpoint is of another dataset or another model.
+        """
         progress = read_progress(uri)
         if progress["fingerprint"] != self.fingerprint:
             raise UserError(
@@ -69,13 +72,17 @@ class State:
             )
         place = storage.join(uri, MODEL)
         _, tensors = cards.from_bytes(storage.fetch(place), place)
-        self.model.load_state_dict(tensors)
+        try:
+            self.model.load_state_dict(tensors)
+        except RuntimeError:
+            raise UserError(f"{uri}: is of another model; keep the model.* it had") from None
         data = io.BytesIO(storage.fetch(storage.join(uri, STATE)))
         states = torch.load(data, map_location="cpu", weights_only=True)
-        self.optimizer.load_state_dict(states["optimizer"])
-        self.schedule.load_state_dict(states["schedule"])
         self.epoch, self.step = progress["epoch"], progress["step"]
         self.history = progress["history"]
+        optim.load(
+            self.optimizer, self.schedule, states["optimizer"], steps * self.epoch + self.step
+        )
 
 
 def read_progress(uri: str) -> Mapping[str, Any]:

@@ -1,0 +1,1 @@
+"""The room of Ray Tune: search spaces, trials, the ledger, the winner."""

@@ -1,0 +1,91 @@
+"""The sweep's folder in storage: what it was begun with, its ledger, its trials, its winner."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from rayograph import storage
+from rayograph.config import Config
+from rayograph.errors import UserError
+from rayograph.search.ledger import ENDED, Ledger, Trial
+from rayograph.search.space import Space
+from rayograph.train.folder import CONFIG, ENVIRONMENT, HISTORY, RunFolder, differences
+
+SWEEP, LEDGER, WINNER, PAGE = "sweep.json", "trials.jsonl", "winner.json", "sweep.html"
+MAY_CHANGE = ("cluster.", "sweep.max_trials", "sweep.max_time")
+
+
+@dataclass(frozen=True)
+class SweepFolder:
+    """`STORAGE/RUN-SPACE/`."""
+
+    uri: str
+
+    @classmethod
+    def of(cls, config: Config, space: Space) -> "SweepFolder":
+        """The folder of a sweep: the preset's run and the space give it its name."""
+        return cls(storage.join(config.run.storage, f"{config.run.name}-{space.name}"))
+
+    @property
+    def trials(self) -> str:
+        """Where the trials' run folders lie."""
+        return storage.join(self.uri, "trials")
+
+    @property
+    def best(self) -> str:
+        """The winner's run folder."""
+        return storage.join(self.uri, "best")
+
+    @property
+    def page(self) -> str:
+        """The page that shows the sweep."""
+        return storage.join(self.uri, PAGE)
+
+    def ledger(self) -> Ledger:
+        """The ledger, empty in a new sweep; trials that have not ended are waiting."""
+        found = Ledger.at(storage.join(self.uri, LEDGER))
+        for trial in found.trials.values():
+            if trial.state not in ENDED:
+                trial.state, trial.message = "waiting", ""
+        return found
+
+    def begin(self, config: Config, space: Space) -> None:
+        """Claim the folder, or check that it was begun with the same config and space."""
+        place = storage.join(self.uri, SWEEP)
+        if storage.exists(place):
+            old = json.loads(storage.read(place))
+            changed = [
+                key
+                for key in differences(Config.model_validate(old["config"]), config)
+                if not key.startswith(MAY_CHANGE)
+            ]
+            if old["space"] != json.loads(json.dumps(space.document())):
+                changed.append("space")
+            if changed:
+                raise UserError(
+                    f"{self.uri}: was begun with another {', '.join(changed)}; "
+                    "give a new run.name, or the old values"
+                )
+        document = {"config": config.model_dump(mode="json"), "space": space.document()}
+        storage.write(place, json.dumps(document, indent=1).encode())
+
+    def publish(self, winner: Trial, command: str) -> None:
+        """Put the winner's run folder at `best/`, the file that makes it valid last."""
+        assert winner.best is not None
+        document: dict[str, Any] = {
+            "trial": winner.name,
+            **winner.best.model_dump(),
+            "params": winner.params,
+            "command": command,
+        }
+        place, data = storage.join(self.best, WINNER), json.dumps(document, indent=1).encode()
+        if storage.exists(place) and storage.read(place) == data:
+            return
+        old = [entry.uri for entry in storage.listing(self.best) if "/looks/" not in entry.uri]
+        storage.delete(sorted(old, key=lambda uri: uri != place))
+        run = RunFolder(storage.join(self.trials, winner.best.run))
+        parts = [entry.uri for entry in storage.listing(storage.join(run.uri, "best"))]
+        own = [storage.join(run.uri, name) for name in (ENVIRONMENT, HISTORY, CONFIG)]
+        for uri in (*parts, *own):
+            storage.copy(uri, storage.join(self.best, uri.removeprefix(run.uri)))
+        storage.write(place, data)

@@ -1,0 +1,141 @@
+"""What the driver does while Tune runs: it keeps the ledger, and hears when to stop."""
+
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from ray import tune
+
+from rayograph.config import Config
+from rayograph.search.ledger import Handover, Ledger, State, Trial, name_of
+
+
+class Stop(tune.Stopper):
+    """Ends the sweep when its time is over, or at the first Ctrl-C or SIGTERM.
+
+    A second signal does what it did before.
+    """
+
+    def __init__(self, seconds: float | None) -> None:
+        self.signal: int | None = None
+        self._end = None if seconds is None else time.monotonic() + seconds
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """Never ends a single trial."""
+        return False
+
+    def stop_all(self) -> bool:
+        """Whether the sweep is to end."""
+        return self.signal is not None or (self._end is not None and time.monotonic() >= self._end)
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Take the signals while the block runs."""
+        before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+
+        def take(number: int, _frame: Any) -> None:
+            self.signal = number
+            for each, handler in before.items():
+                signal.signal(each, handler)
+
+        for each in before:
+            signal.signal(each, take)
+        try:
+            yield
+        finally:
+            for each, handler in before.items():
+                signal.signal(each, handler)
+
+
+class Keeper(tune.Callback):
+    """Keeps the ledger while Tune runs, in the driver's process."""
+
+    def __init__(
+        self, ledger: Ledger, config: Config, stop: Stop, changed: Callable[[Trial], None]
+    ) -> None:
+        self.ledger = ledger
+        self._config = config
+        self._stop = stop
+        self._changed = changed
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune writes a copy of all that it is given, which is never read."""
+        return {}
+
+    def new(self, params: Mapping[str, Any]) -> Trial:
+        """A further trial, waiting."""
+        number = len(self.ledger.trials)
+        epochs = params.get("train.epochs", self._config.train.epochs)
+        trial = Trial(number=number, params=dict(params), run=name_of(number), epochs=epochs)
+        self.ledger.trials[number] = trial
+        self.ledger.touch()
+        return trial
+
+    def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        """A trial's process begins, or begins again."""
+        found = self.ledger.named(str(trial))
+        found.state = "running"
+        self._note(found)
+
+    def on_trial_result(
+        self,
+        iteration: int,
+        trials: Any,
+        trial: Any,
+        result: dict[str, Any],
+        **info: Any,
+    ) -> None:
+        """An epoch is over, or all is."""
+        found = self.ledger.named(str(trial))
+        if "ended" in result:
+            found.state, found.message = result["ended"], result["message"]
+        else:
+            if result["handover"] and result["run"] != found.run:
+                found.params = trial.config["point"]["params"]
+                found.handovers = [
+                    *found.handovers,
+                    Handover(**result["handover"], params=found.params),
+                ]
+            train, workers = self._config.train, self._config.cluster.workers
+            found.add(result["row"], result["run"], train.select, workers)
+        self._note(found)
+
+    def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        """A trial is over: by itself, or stopped by the scheduler, or by `Stop`."""
+        found = self.ledger.named(str(trial))
+        if found.state == "running" and found.epoch >= found.epochs:
+            found.state = "finished"
+        elif found.state == "running" and not self._stop.stop_all():
+            found.state, found.message = "stopped", f"by {self._config.sweep.scheduler}"
+        self._note(found)
+
+    def on_trial_recover(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        """A trial's process was lost; it is started again."""
+        self._lost(trial, "waiting", "")
+
+    def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        """A trial's process was lost too often."""
+        self._lost(trial, "lost", ", given up")
+
+    def on_step_end(self, iteration: int, trials: Any, **info: Any) -> None:
+        """Tune has done a step."""
+        self.ledger.save()
+
+    def _lost(self, trial: Any, state: State, tail: str) -> None:
+        found = self.ledger.named(str(trial))
+        found.retries += 1
+        reason = str(trial.get_error()).strip().splitlines()[-1:]
+        words = [f"process lost {times(found.retries)}{tail}", *reason]
+        found.state, found.message = state, ": ".join(words)
+        self._note(found)
+
+    def _note(self, trial: Trial) -> None:
+        self.ledger.touch()
+        self._changed(trial)
+
+
+def times(count: int) -> str:
+    """`once`, `twice`, `3 times`."""
+    return {1: "once", 2: "twice"}.get(count, f"{count} times")

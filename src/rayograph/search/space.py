@@ -1,0 +1,230 @@
+"""What is searched: overrides of a preset by dotted key, each with a domain of Ray Tune's.
+
+A space is a flat YAML mapping. A key with a domain is searched (`optim.lr: {loguniform: [1e-5,
+1e-2]}`), a key with a plain value overrides the preset, and `sweep.*` says how to search.
+"""
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+import numpy as np
+from ray import tune
+from ray.tune.search.sample import Domain as TuneDomain
+
+from rayograph import config as configs
+from rayograph import storage
+from rayograph.config import Config
+from rayograph.errors import UserError
+
+RANGES = {  # kind: how many numbers it takes; Tune's own names and meanings
+    "uniform": ("low", "high"),
+    "quniform": ("low", "high", "step"),
+    "loguniform": ("low", "high"),
+    "qloguniform": ("low", "high", "step"),
+    "randint": ("low", "high (excluded)"),
+    "qrandint": ("low", "high", "step"),
+    "lograndint": ("low", "high (excluded)"),
+}
+LISTS = ("choice", "grid")
+APART = ("run", "pack", "phantom", "cluster", "checkpoint", "sweep")  # rooms that judge or place
+FIXED = ("data.uri", "train.select")  # else trials were not comparable
+PBT_ROOMS = ("optim", "augment")  # what may change while weights are handed over
+DEFAULT_TRIALS = 16
+GOLDEN = 0.381966  # a point inside a range that is no whole number where the ends are
+
+
+@dataclass(frozen=True)
+class Domain:
+    """The values that a key may take: the bounds of a range, or a list."""
+
+    kind: str
+    values: tuple[Any, ...]
+
+    @property
+    def scale(self) -> str:
+        """How its axis is drawn: linear, log or choice."""
+        if self.kind in LISTS:
+            return "choice"
+        return "log" if "log" in self.kind else "linear"
+
+    def tune(self) -> TuneDomain:
+        """Ray Tune's domain; of a grid, the choice among its values."""
+        name, values = (self.kind, self.values)
+        if name in LISTS:
+            name, values = "choice", (list(values),)
+        found: TuneDomain = getattr(tune, name)(*values)
+        return found
+
+    def probes(self) -> tuple[Any, ...]:
+        """Values that stand for all: those of a list, the ends and the inside of a range."""
+        if self.kind in LISTS:
+            return self.values
+        low, high = self.values[:2]
+        if "int" in self.kind:
+            return low, high - (self.kind != "qrandint")
+        inside = low + GOLDEN * (high - low)
+        return low, high, *(() if self.kind.startswith("q") else (inside,))
+
+    def clip(self, value: Any) -> Any:
+        """The nearest value inside a range."""
+        if self.kind in LISTS:
+            return value
+        low, high = self.values[0], self.probes()[1]
+        return min(max(value, low), high)
+
+
+@dataclass(frozen=True)
+class Space:
+    """A space as it was read: what is searched, and what it overrides in the preset."""
+
+    name: str
+    domains: Mapping[str, Domain]
+    overrides: tuple[str, ...]
+
+    def document(self) -> dict[str, Any]:
+        """The searched keys as plain data, to be compared with those of an earlier start."""
+        return {key: {d.kind: list(d.values)} for key, d in self.domains.items()}
+
+    def size(self) -> int | None:
+        """How many combinations there are; None unless it is a grid."""
+        grid = all(domain.kind == "grid" for domain in self.domains.values())
+        return math.prod(len(d.values) for d in self.domains.values()) if grid else None
+
+    def point(self, number: int, seed: int) -> dict[str, Any]:
+        """The parameters of trial `number` of a grid, or of a random search."""
+        if self.size() is not None:
+            rows = itertools.product(*(domain.values for domain in self.domains.values()))
+            return dict(zip(self.domains, next(itertools.islice(rows, number, None)), strict=True))
+        found = {}
+        for place, (key, domain) in enumerate(self.domains.items()):
+            value = domain.tune().sample(random_state=np.random.default_rng([seed, number, place]))
+            found[key] = value.item() if isinstance(value, np.generic) else value
+        return found
+
+
+def read(place: str) -> Space:
+    """The space at a path or URI, or the shipped one of that name; `UserError` if it is none."""
+    uri = configs.find("space", place)
+    tree = configs.mapping(storage.read(uri).decode(), place)
+    domains, overrides = {}, []
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            domains[key] = _domain(place, key, value)
+        else:
+            overrides.append(f"{key}={configs.text(value)}")
+    return Space(PurePosixPath(uri).stem, domains, tuple(overrides))
+
+
+def check(space: Space, config: Config) -> Space:
+    """The space with values of the options' own types.
+
+    Raises `UserError` for an unknown key, a key that must not differ between trials, a value that
+    the config refuses, nothing to search, and a searcher or scheduler that cannot search it.
+    """
+    if not space.domains:
+        raise UserError(
+            f"{space.name}: nothing to search; give a key a domain, such as "
+            "optim.lr: {loguniform: [1e-4, 1e-2]}"
+        )
+    typed = {key: _typed(key, domain, config) for key, domain in space.domains.items()}
+    found = Space(space.name, typed, space.overrides)
+    _check_methods(found, config)
+    if config.sweep.searcher != "optuna":
+        for number in range(trials(found, config)):
+            applied(config, found.point(number, config.sweep.seed))
+    return found
+
+
+def trials(space: Space, config: Config) -> int:
+    """How many trials there are to be."""
+    limit, size = config.sweep.max_trials, space.size()
+    if size is None:
+        return limit or DEFAULT_TRIALS
+    return min(limit or size, size)
+
+
+def applied(config: Config, params: Mapping[str, Any]) -> Config:
+    """The config with a trial's parameters; `UserError` where it refuses them."""
+    tree = config.model_dump(mode="json")
+    for key, value in params.items():
+        room, _, name = key.partition(".")
+        tree[room][name] = value
+    return configs.parse(tree)
+
+
+def _domain(place: str, key: str, value: Mapping[str, Any]) -> Domain:
+    kinds = ", ".join((*RANGES, *LISTS))
+    if len(value) != 1 or next(iter(value)) not in (*RANGES, *LISTS):
+        raise UserError(f"{place}: {key}: {dict(value)} is no domain; there are {kinds}")
+    kind, given = next(iter(value.items()))
+    if not isinstance(given, Sequence) or isinstance(given, str):
+        raise UserError(f"{place}: {key}: {kind} takes a list, such as {kind}: [1, 2]")
+    if kind in LISTS:
+        if not given or not all(item is None or isinstance(item, str) for item in given):
+            raise UserError(f"{place}: {key}: {kind} takes one or more plain values")
+        return Domain(kind, tuple(given))
+    wanted = RANGES[kind]
+    try:
+        numbers = tuple((int if "int" in kind else float)(item) for item in given)
+    except (TypeError, ValueError):
+        numbers = ()
+    if len(numbers) != len(wanted) or not all(map(math.isfinite, numbers)):
+        raise UserError(f"{place}: {key}: {kind} takes [{', '.join(wanted)}], not {list(given)}")
+    if numbers[0] >= numbers[1]:
+        raise UserError(f"{place}: {key}: {kind}: {given[0]} is not below {given[1]}")
+    try:
+        Domain(kind, numbers).tune()
+    except ValueError as error:  # a bound that is no multiple of the step, a log of zero
+        raise UserError(f"{place}: {key}: {kind}: {' '.join(str(error).split())}") from None
+    return Domain(kind, numbers)
+
+
+def _typed(key: str, domain: Domain, config: Config) -> Domain:
+    configs.known(key)
+    room, _, name = key.partition(".")
+    if room in APART or key in FIXED:
+        raise UserError(f"{key}: cannot be searched: trials could not be compared, or would clash")
+    values = [
+        applied(config, {key: v}).model_dump(mode="json")[room][name] for v in domain.probes()
+    ]
+    return Domain(domain.kind, tuple(values)) if domain.kind in LISTS else domain
+
+
+def _check_methods(space: Space, config: Config) -> None:
+    sweep, kinds = config.sweep, {key: domain.kind for key, domain in space.domains.items()}
+    grids = [key for key, kind in kinds.items() if kind == "grid"]
+    others = [key for key in kinds if key not in grids]
+    if grids and others:
+        raise UserError(
+            f"{others[0]}: {kinds[others[0]]} cannot be part of a grid; list its values with grid, "
+            f"or give {grids[0]} a choice"
+        )
+    if grids and sweep.searcher != "grid":
+        raise UserError(f"{grids[0]}: grid needs sweep.searcher=grid; for others use choice")
+    if others and sweep.searcher == "grid":
+        raise UserError(f"{others[0]}: sweep.searcher=grid needs grid, not {kinds[others[0]]}")
+    if sweep.searcher == "optuna":
+        for key in (key for key, kind in kinds.items() if kind == "qloguniform"):
+            raise UserError(f"{key}: optuna has no qloguniform; use loguniform or lograndint")
+    if sweep.scheduler == "pbt":
+        for problem in _pbt_problems(space, config):
+            raise UserError(problem)
+
+
+def _pbt_problems(space: Space, config: Config) -> Iterator[str]:
+    if config.sweep.searcher != "random":
+        yield f"sweep.searcher={config.sweep.searcher}: pbt needs random, since it searches itself"
+    for key in space.domains:
+        if key.partition(".")[0] not in PBT_ROOMS or key == "optim.name":
+            yield (
+                f"{key}: pbt hands weights from trial to trial, so it searches "
+                f"{' and '.join(f'{room}.*' for room in PBT_ROOMS)} only"
+            )
+    if trials(space, config) < 2:
+        yield "sweep.max_trials=1: pbt needs two trials or more"
+    if config.checkpoint.every != 1:
+        yield f"checkpoint.every={config.checkpoint.every}: pbt hands checkpoints over; use 1"

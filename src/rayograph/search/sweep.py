@@ -1,0 +1,107 @@
+"""A sweep from its space to its winner."""
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console
+
+from rayograph import config as configs
+from rayograph import storage
+from rayograph.cluster import launch, session
+from rayograph.config import Config
+from rayograph.data import prepare
+from rayograph.errors import UserError
+from rayograph.models.build import check
+from rayograph.search import driver, learn
+from rayograph.search import space as spaces
+from rayograph.search.folder import SweepFolder
+from rayograph.search.keeper import Stop
+from rayograph.search.ledger import Ledger, Trial
+from rayograph.search.space import Space
+from rayograph.search.watch import Watch
+from rayograph.train.folder import RunFolder
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a sweep ended. `signal` is the one that stopped it, `importance` is by parameter."""
+
+    folder: SweepFolder
+    ledger: Ledger
+    winner: Trial | None
+    command: str | None
+    importance: dict[str, float]
+    signal: int | None
+
+    def to_json(self, select: str) -> dict[str, Any]:
+        """What `sweep --json` prints; the trials best first."""
+        spent, whole = self.ledger.cost()
+        return {
+            "sweep": self.folder.uri,
+            "select": select,
+            "trials": [t.model_dump() | {"trial": t.name} for t in self.ledger.ranked()],
+            "worker_seconds": {"spent": round(spent, 1), "to_the_end": round(whole, 1)},
+            "importance": self.importance,
+            "winner": self.winner and self.winner.name,
+            "best_model": self.winner and RunFolder(self.folder.best).best_model,
+            "command": self.command,
+            "page": self.folder.page,
+        }
+
+    def rows(self, trial: Trial) -> list[dict[str, object]]:
+        """The epochs of a trial's present run."""
+        return RunFolder(storage.join(self.folder.trials, trial.run)).history()
+
+
+def run(config: Config, space: Space, words: Sequence[str], console: Console) -> Outcome:
+    """Search, go on with a search, or look at one that has ended; publish the best so far.
+
+    `words` are the preset and the overrides that the sweep was asked for. Raises `UserError` for
+    whatever can be known to be wrong before a cluster is asked for.
+    """
+    space = spaces.check(space, config)
+    check(config.model, config.data.image_size)
+    dataset = prepare.dataset(config)
+    dataset.split("train")
+    folder = SweepFolder.of(config, space)
+    folder.begin(config, space)
+    ledger, stop = folder.ledger(), Stop(config.sweep.max_time)
+    waiting = sum(trial.state == "waiting" for trial in ledger.trials.values())
+    total = max(spaces.trials(space, config), len(ledger.trials))
+    console.print(
+        f"sweep: {folder.uri}, {total} trials, {len(ledger.trials) - waiting} ended before"
+    )
+    if waiting or len(ledger.trials) < total:
+        workers = config.cluster.workers
+        with session.connected(workers * config.cluster.cpus_per_worker, workers > 1):
+            if missing := launch.missing(config.cluster):
+                console.print(missing)
+            watch = Watch(console, config.train.select, driver.capacity(config.cluster))
+            with watch.over(ledger):
+                driver.search(config, space, folder, ledger, dataset.uri, stop, watch.changed)
+    winner = ledger.winner()
+    command = None
+    if winner is not None:
+        command = repeats(winner, space, words, config.run.name)
+        folder.publish(winner, command)
+    return Outcome(folder, ledger, winner, command, learn.importance(space, ledger), stop.signal)
+
+
+def repeats(winner: Trial, space: Space, words: Sequence[str], name: str) -> str:
+    """The command line that trains the winner as a plain run."""
+    preset, *given = words
+    kept = [w for w in (*space.overrides, *given) if not w.startswith(("sweep.", "run.name="))]
+    own = [f"{key}={configs.text(value)}" for key, value in winner.params.items()]
+    return shlex.join(
+        ["rayograph", "train", preset, *kept, *own, f"run.name={name}-{space.name}-winner"]
+    )
+
+
+def clash(space: Space, overrides: Sequence[str]) -> None:
+    """Raise `UserError` where an override names what the space searches."""
+    for override in overrides:
+        key = override.partition("=")[0]
+        if key in space.domains:
+            raise UserError(f"{override}: {key} is searched by {space.name}; leave one of them out")

@@ -1,0 +1,113 @@
+"""A trial's side of a sweep: a whole run of its own, whose epochs are told to Tune.
+
+A trial of one worker trains in its own process; one of several starts a Ray Train run. Both keep
+their run folder, and go on from it when they are started again.
+"""
+
+import json
+import secrets
+import tempfile
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ray import tune
+
+from rayograph import config as configs
+from rayograph import storage
+from rayograph.cluster import launch
+from rayograph.config import Config
+from rayograph.errors import Diverged, Failure, UserError
+from rayograph.search.space import applied
+from rayograph.train import history, local
+from rayograph.train.folder import RunFolder
+
+POINTER = "pointer.json"
+
+Row = Mapping[str, Any]
+
+
+def trial(given: Mapping[str, Any], job: Mapping[str, Any]) -> None:
+    """What Tune calls in each trial's process.
+
+    `given`: the point: its parameters, and the run to go on with. `job`: the config that all trials share, and
+    whether the scheduler hands weights over. What goes wrong is reported, not raised: to start
+    again would not change it. A lost process is Tune's to start again.
+    """
+    name, point = tune.get_context().get_trial_name(), given["point"]
+    run, source = _place(name, point)
+    shared = configs.parse(job["config"])
+    update = {"name": run, "start_from": source and source["checkpoint"]}
+    shared = shared.model_copy(update={"run": shared.run.model_copy(update=update)})
+    report = _Reports(name, run, point["params"], shared, source, job["hands_over"])
+    try:
+        _train(applied(shared, point["params"]), report)
+    except Diverged as error:
+        report.end("diverged", str(error))
+    except (UserError, Failure) as error:
+        report.end("failed", str(error))
+    except Exception as error:
+        place = storage.join(shared.run.storage, run, "error.txt")
+        storage.write(place, traceback.format_exc().encode())
+        report.end("failed", f"{type(error).__name__}: {error}; see {place}")
+
+
+def _place(name: str, point: Mapping[str, Any]) -> tuple[str, Mapping[str, Any] | None]:
+    """The run to train, and the pointer to what it starts from if that is another trial's."""
+    checkpoint = tune.get_checkpoint()
+    if checkpoint is None:
+        return point["run"], None
+    with checkpoint.as_directory() as folder:
+        pointer = json.loads(Path(folder, POINTER).read_text())
+    if (pointer["trial"], pointer["params"]) == (name, point["params"]):
+        return pointer["run"], None
+    return f"{name}-{secrets.token_hex(2)}", pointer
+
+
+def _train(config: Config, show: Callable[[Row], None]) -> None:
+    folder = RunFolder.of(config)
+    rows = folder.history()
+    if history.finished(rows, config.train):  # the sweep was stopped before it heard of it
+        show(rows[-1])
+    elif config.cluster.workers == 1:
+        local.run(config, show)
+    else:
+        launch.fit(config, *launch.prepare_run(config), show)
+
+
+class _Reports:
+    """Tells Tune of a trial's epochs and of its end."""
+
+    def __init__(
+        self,
+        name: str,
+        run: str,
+        params: Mapping[str, Any],
+        config: Config,
+        source: Mapping[str, Any] | None,
+        hands_over: bool,
+    ) -> None:
+        self._run = run
+        self._pointer = {"trial": name, "run": run, "params": params}
+        self._config = config
+        self._source = source and {"epoch": source["epoch"], "source": source["trial"]}
+        self._hands_over = hands_over
+
+    def __call__(self, row: Row) -> None:
+        """Report an epoch; where weights are handed over with a pointer to its checkpoint."""
+        score = history.score(row, self._config.train.select)
+        facts = {"row": dict(row), "run": self._run, "handover": self._source}
+        metrics = {"epoch": row["epoch"], "score": score, **facts}
+        if not (self._hands_over and row["checkpoint"]):
+            tune.report(metrics)
+            return
+        run = storage.join(self._config.run.storage, self._run)
+        pointer = {"epoch": row["epoch"], "checkpoint": storage.join(run, row["checkpoint"])}
+        with tempfile.TemporaryDirectory() as folder:
+            Path(folder, POINTER).write_text(json.dumps(self._pointer | pointer))
+            tune.report(metrics, checkpoint=tune.Checkpoint.from_directory(folder))
+
+    def end(self, state: str, message: str) -> None:
+        """Say how the trial ended that could not go on."""
+        tune.report({"ended": state, "message": message})

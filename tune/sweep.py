@@ -1,0 +1,8 @@
+"""`rayograph sweep`, for `ray job submit … -- python tune/sweep.py`."""
+
+import sys
+
+from rayograph.cli import main
+
+if __name__ == "__main__":
+    main(["sweep", *sys.argv[1:]])
