@@ -3,13 +3,16 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check clean
+.PHONY: demo test test-cluster check clean
 
 demo: .venv/installed ## phantom films, packed, trained on 2 workers, evaluated, reported
 	$(BIN)/rayograph demo demo
 
 test: .venv/installed ## all tests that take seconds; under 10 minutes on 2 cores
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m 'not cluster'
+
+test-cluster: .venv/installed ## tests that take minutes: sweeps on clusters, killed and resumed
+	$(BIN)/python -m pytest -m cluster
 
 check: .venv/installed ## style and types
 	$(BIN)/ruff format --check .

@@ -14,9 +14,9 @@ from rayograph.data.options import PackOptions
 from rayograph.data.pack import pack
 from rayograph.data.prepare import one_by_one
 from rayograph.data.source import open_source
-from tests import seaweed
+from tests import head, seaweed
+from tests.head import REPOSITORY
 
-REPOSITORY = Path(__file__).parents[1]
 SHARED = REPOSITORY.parent / "shared" / "data"  # real films, where there are any
 
 needs_real_films = pytest.mark.skipif(
@@ -33,6 +33,13 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield f"s3://{seaweed.BUCKET}"
         for name, value in before.items():
             os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+@pytest.fixture(scope="session")
+def cluster(s3: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """The environment of those who submit jobs to a real Ray head."""
+    with head.head(tmp_path_factory.mktemp("head")) as submitter:
+        yield submitter
 
 
 @pytest.fixture(scope="session")

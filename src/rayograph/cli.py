@@ -288,6 +288,7 @@ def _terminate(_signal: int, _frame: Any) -> None:
 
 def _target(uri: str) -> "tuple[RunFolder | None, str]":
     """The run and the model that a command was given: a run folder, a model folder or its file."""
+    from rayograph.search.ledger import SWEEP
     from rayograph.train.folder import CONFIG, RunFolder
     from rayograph.train.state import MODEL
 
@@ -299,6 +300,8 @@ def _target(uri: str) -> "tuple[RunFolder | None, str]":
     if storage.exists(storage.join(uri, MODEL)):
         run = RunFolder(storage.parent(uri))
         return run if run.best_model == storage.join(uri, MODEL) else None, storage.join(uri, MODEL)
+    if storage.exists(storage.join(uri, SWEEP)):
+        raise UserError(f"{uri}: a sweep; give its winner, {storage.join(uri, 'best')}")
     if not storage.exists(storage.join(uri, CONFIG)):
         raise UserError(
             f"{uri}: neither a run folder nor a model; give STORAGE/RUN or a model file"

@@ -55,7 +55,7 @@ def _trial(found: "Outcome", trial: "Trial", config: Config) -> TrialView:
         name=trial.name,
         state=trial.state,
         params=trial.params,
-        history=found.rows(trial),
+        history=found.folder.rows(trial),
         epochs=trial.epochs,
         best_epoch=trial.best.epoch if trial.best else None,
         best=trial.best.metrics[config.train.select] if trial.best else None,

@@ -95,7 +95,7 @@ def _table(first: str, *others: str) -> Table:
 
 
 def _short(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{value:.4g}" if isinstance(value, float) else "null" if value is None else str(value)
 
 
 def _number(value: float | None) -> str:

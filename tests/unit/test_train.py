@@ -12,7 +12,7 @@ from rayograph import config, storage
 from rayograph.data import phantom
 from rayograph.data.dataset import Dataset
 from rayograph.data.options import PackOptions
-from rayograph.errors import Failure, UserError
+from rayograph.errors import Diverged, UserError
 from rayograph.evaluate import evaluation
 from rayograph.train import history, local, optim, state
 from rayograph.train.folder import RunFolder
@@ -114,7 +114,7 @@ def test_what_a_crash_left_unpublished_is_published_by_the_next_start(
 
 
 def test_a_model_that_diverged_is_a_failure_that_says_so(packed: Dataset, tmp_path: Path) -> None:
-    with pytest.raises(Failure, match="epoch 1, validation"):
+    with pytest.raises(Diverged, match=r"epoch 1: the loss is nan; a smaller optim.lr"):
         run(packed, tmp_path, "optim.lr=10", "train.batch_size=2", "optim.schedule=constant",
             "model.norm=group", "optim.warmup_epochs=0", "train.class_weights=balanced",
             "optim.weight_decay=10", "model.depth=4")  # fmt: skip
@@ -127,6 +127,26 @@ def test_an_orphan_of_a_crash_is_not_taken_for_a_checkpoint(
     one, two = folder.checkpoints().values()
     shutil.copytree(one, Path(folder.uri) / "checkpoint_0002_ffffffff")
     assert folder.checkpoints() == {1: one, 2: two}
+
+
+def test_a_run_may_start_from_another_ones_checkpoint_with_other_options(
+    packed: Dataset, tmp_path: Path
+) -> None:
+    common = ("train.epochs=3", "checkpoint.keep=all", "optim.lr=1e-3")
+    first = run(packed, tmp_path / "a", *common)
+    start = f"run.start_from={first.checkpoints()[2]}"
+    same = run(packed, tmp_path / "b", *common, start)
+    told = ("epoch", "lr", "train_loss", "val_loss", "val_auroc")
+    assert [[r[k] for k in told] for r in same.history()] == [
+        [r[k] for k in told] for r in first.history()
+    ], "the same options, the same bits"
+    assert list(same.checkpoints()) == [3], "the others lie in the first run"
+    assert storage.exists(same.best_model)
+    other = run(packed, tmp_path / "c", *common[:2], "optim.lr=4e-3", start)
+    assert other.history()[2]["lr"] == pytest.approx(4 * first.history()[2]["lr"])
+    assert other.history()[2]["train_loss"] != first.history()[2]["train_loss"]
+    with pytest.raises(UserError, match=r"is of another model; keep the model\.\* it had"):
+        run(packed, tmp_path / "d", *common, start, "model.width=8")
 
 
 def test_three_classes_train_and_are_judged(tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def search(
     os.environ.update(SETTINGS)
     class_cache.ENV_VARS_TO_PROPAGATE.difference_update(SECRETS)
     random.seed(config.sweep.seed)  # from which pbt draws
-    keeper = Keeper(ledger, config, stop, changed)
+    keeper = Keeper(ledger, folder, config, stop, changed)
     filesystem, path = storage.filesystem(folder.uri)
     shared = _shared(config, folder, dataset)
     job = {
@@ -79,7 +79,7 @@ def search(
             scheduler=proposals.scheduler(config, space, folder, ledger),
             num_samples=-1 if searcher else 1,
             max_concurrent_trials=None if alone else capacity(config.cluster),
-            reuse_actors=alone and config.sweep.scheduler != "pbt",
+            reuse_actors=alone,
             trial_name_creator=lambda trial: name_of(trial.config["point"]["number"]),
             trial_dirname_creator=lambda trial: name_of(trial.config["point"]["number"]),
         ),

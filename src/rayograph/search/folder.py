@@ -7,11 +7,11 @@ from typing import Any
 from rayograph import storage
 from rayograph.config import Config
 from rayograph.errors import UserError
-from rayograph.search.ledger import ENDED, Ledger, Trial
+from rayograph.search.ledger import ENDED, SWEEP, Ledger, Trial
 from rayograph.search.space import Space
 from rayograph.train.folder import CONFIG, ENVIRONMENT, HISTORY, RunFolder, differences
 
-SWEEP, LEDGER, WINNER, PAGE = "sweep.json", "trials.jsonl", "winner.json", "sweep.html"
+LEDGER, WINNER, PAGE = "trials.jsonl", "winner.json", "sweep.html"
 MAY_CHANGE = ("cluster.", "sweep.max_trials", "sweep.max_time")
 
 
@@ -41,13 +41,23 @@ class SweepFolder:
         """The page that shows the sweep."""
         return storage.join(self.uri, PAGE)
 
-    def ledger(self) -> Ledger:
-        """The ledger, empty in a new sweep; trials that have not ended are waiting."""
+    def ledger(self, config: Config) -> Ledger:
+        """The ledger, empty in a new sweep; trials that have not ended are waiting.
+
+        Epochs of which it had not yet heard when the driver was lost are taken in.
+        """
         found = Ledger.at(storage.join(self.uri, LEDGER))
         for trial in found.trials.values():
             if trial.state not in ENDED:
                 trial.state, trial.message = "waiting", ""
+                for row in self.rows(trial):
+                    if row["epoch"] > trial.epoch:
+                        trial.add(row, trial.run, config.train.select, config.cluster.workers)
         return found
+
+    def rows(self, trial: Trial) -> list[dict[str, Any]]:
+        """The epochs of a trial's present run."""
+        return RunFolder(storage.join(self.trials, trial.run)).history()
 
     def begin(self, config: Config, space: Space) -> None:
         """Claim the folder, or check that it was begun with the same config and space."""

@@ -9,6 +9,7 @@ from typing import Any
 from ray import tune
 
 from rayograph.config import Config
+from rayograph.search.folder import SweepFolder
 from rayograph.search.ledger import Handover, Ledger, State, Trial, name_of
 
 
@@ -53,9 +54,15 @@ class Keeper(tune.Callback):
     """Keeps the ledger while Tune runs, in the driver's process."""
 
     def __init__(
-        self, ledger: Ledger, config: Config, stop: Stop, changed: Callable[[Trial], None]
+        self,
+        ledger: Ledger,
+        folder: SweepFolder,
+        config: Config,
+        stop: Stop,
+        changed: Callable[[Trial], None],
     ) -> None:
         self.ledger = ledger
+        self._folder = folder
         self._config = config
         self._stop = stop
         self._changed = changed
@@ -109,7 +116,10 @@ class Keeper(tune.Callback):
             found.state = "finished"
         elif found.state == "running" and not self._stop.stop_all():
             found.state, found.message = "stopped", f"by {self._config.sweep.scheduler}"
-        self._note(found)
+        for row in self._folder.rows(found):  # one may have been told to a process that was lost
+            found.weigh(row, self._config.train.select)
+        if found.state in ("finished", "stopped"):  # of trouble it was told before
+            self._note(found)
 
     def on_trial_recover(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         """A trial's process was lost; it is started again."""

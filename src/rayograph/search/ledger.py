@@ -13,6 +13,7 @@ from rayograph import storage
 from rayograph.errors import Failure
 from rayograph.train import history
 
+SWEEP = "sweep.json"  # what a sweep was begun with; where it lies is a sweep
 INTERVAL_S = 1.0
 
 State = Literal["waiting", "running", "finished", "stopped", "failed", "diverged", "lost"]
@@ -64,14 +65,20 @@ class Trial(BaseModel, extra="forbid", validate_assignment=True):
         return self.seconds / self.epoch if self.epoch else None
 
     def add(self, row: Mapping[str, Any], run: str, select: str, workers: int) -> None:
-        """Take in an epoch's row."""
+        """Take in an epoch's row, or once more the last one."""
+        if (run, row["epoch"]) != (self.run, self.epoch):
+            self.seconds = round(self.seconds + workers * row["seconds"], 3)
         self.run, self.epoch = run, row["epoch"]
-        self.seconds = round(self.seconds + workers * row["seconds"], 3)
         self.last = history.score(row, select)
-        if row["checkpoint"] and (self.best is None or self.last > self.best.score):
+        self.weigh(row, select)
+
+    def weigh(self, row: Mapping[str, Any], select: str) -> None:
+        """Take an epoch of the present run for the best one if it is."""
+        score = history.score(row, select)
+        if row["checkpoint"] and (self.best is None or score > self.best.score):
             names = ("train_loss", "val_loss", "val_accuracy", "val_auroc")
             figures = {name: row.get(name) for name in names}
-            self.best = Best(run=run, epoch=self.epoch, score=self.last, metrics=figures)
+            self.best = Best(run=self.run, epoch=row["epoch"], score=score, metrics=figures)
 
 
 class Ledger:

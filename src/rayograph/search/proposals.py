@@ -12,7 +12,6 @@ from ray.tune.schedulers import (
 from ray.tune.search import Searcher
 from ray.tune.search.optuna import OptunaSearch
 
-from rayograph import storage
 from rayograph.config import Config
 from rayograph.search import space as spaces
 from rayograph.search.folder import SweepFolder
@@ -20,7 +19,6 @@ from rayograph.search.keeper import Keeper
 from rayograph.search.ledger import Ledger, Trial
 from rayograph.search.space import LISTS, Space
 from rayograph.train import history
-from rayograph.train.folder import RunFolder
 
 
 def points(config: Config, space: Space, keeper: Keeper) -> list[dict[str, Any]]:
@@ -127,7 +125,7 @@ def _past(
     """The epochs and scores of every trial that has some."""
     found = []
     for trial in ledger.trials.values():
-        rows = RunFolder(storage.join(folder.trials, trial.run)).history() if trial.epoch else []
+        rows = folder.rows(trial) if trial.epoch else []
         scores = [{"epoch": row["epoch"], "score": history.score(row, select)} for row in rows]
         found.append((trial, scores))
     return found

@@ -8,7 +8,6 @@ from typing import Any
 from rich.console import Console
 
 from rayograph import config as configs
-from rayograph import storage
 from rayograph.cluster import launch, session
 from rayograph.config import Config
 from rayograph.data import prepare
@@ -50,10 +49,6 @@ class Outcome:
             "page": self.folder.page,
         }
 
-    def rows(self, trial: Trial) -> list[dict[str, object]]:
-        """The epochs of a trial's present run."""
-        return RunFolder(storage.join(self.folder.trials, trial.run)).history()
-
 
 def run(config: Config, space: Space, words: Sequence[str], console: Console) -> Outcome:
     """Search, go on with a search, or look at one that has ended; publish the best so far.
@@ -67,7 +62,7 @@ def run(config: Config, space: Space, words: Sequence[str], console: Console) ->
     dataset.split("train")
     folder = SweepFolder.of(config, space)
     folder.begin(config, space)
-    ledger, stop = folder.ledger(), Stop(config.sweep.max_time)
+    ledger, stop = folder.ledger(config), Stop(config.sweep.max_time)
     waiting = sum(trial.state == "waiting" for trial in ledger.trials.values())
     total = max(spaces.trials(space, config), len(ledger.trials))
     console.print(

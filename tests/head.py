@@ -1,0 +1,83 @@
+"""A real Ray head in an environment of its own that lacks this package: the jobs bring it along."""
+
+import os
+import signal
+import subprocess
+import sys
+import sysconfig
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests import seaweed
+
+REPOSITORY = Path(__file__).parents[1]
+START_S = 120
+CPUS = 4
+
+
+@contextmanager
+def head(home: Path) -> Iterator[dict[str, str]]:
+    """A head with its dashboard; yields the environment of those who submit jobs to it."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", home / "env"], check=True)
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    packages = home / "env" / "lib" / version / "site-packages"
+    # a path file is not followed twice, so our own editable install stays out
+    (packages / "shared.pth").write_text(sysconfig.get_path("purelib"))
+    python = str(home / "env" / "bin" / "python")
+    lacks = subprocess.run(
+        [python, "-c", "import ray, rayograph.cli"], capture_output=True, check=False
+    )
+    assert b"No module named 'rayograph.cli'" in lacks.stderr
+    port, dashboard = seaweed.free_ports(2), seaweed.free_ports(2) + 1
+    environment = {
+        **os.environ, "RAY_AUTH_MODE": "disabled", "RAY_JOB_STOP_WAIT_TIME_S": "120",
+        "PATH": f"{home / 'env' / 'bin'}:{os.environ['PATH']}",  # where a job finds `python`
+    }  # fmt: skip
+    with (home / "log").open("w") as log:
+        process = subprocess.Popen(
+            [
+                python, "-m", "ray.scripts.scripts", "start", "--head", "--block",
+                f"--port={port}", f"--dashboard-port={dashboard}", f"--num-cpus={CPUS}",
+                "--include-dashboard=true", f"--temp-dir=/tmp/rayograph-{os.getpid()}",
+            ],
+            env=environment, stdout=log, stderr=log, start_new_session=True,
+        )  # fmt: skip
+    submitter = {
+        **environment,
+        "RAY_ADDRESS": f"http://127.0.0.1:{dashboard}",
+        "GCS": f"127.0.0.1:{port}",  # for those who connect rather than submit
+    }
+    try:
+        _wait(submitter, process, home / "log")
+        yield submitter
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)  # its children share its fate; SIGTERM takes 30 s
+        process.wait()
+
+
+def ray(*words: str, env: dict[str, str]) -> "subprocess.CompletedProcess[str]":
+    """Run Ray's own command."""
+    return subprocess.run(
+        [sys.executable, "-m", "ray.scripts.scripts", *words],
+        env=env, cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=900,
+    )  # fmt: skip
+
+
+def submit(cluster: dict[str, str], script: str, *words: str) -> str:
+    """Submit a script as the documentation says, and return what it printed."""
+    done = ray(
+        "job", "submit", "--working-dir", ".", "--runtime-env", "job/runtime_env.yaml",
+        "--entrypoint-num-cpus", "0", "--", "python", script, *words, env=cluster,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def _wait(submitter: dict[str, str], process: "subprocess.Popen[bytes]", log: Path) -> None:
+    deadline = time.monotonic() + START_S
+    while ray("job", "list", env=submitter).returncode:
+        assert process.poll() is None, log.read_text()
+        assert time.monotonic() < deadline, log.read_text()
+        time.sleep(1)

@@ -1,0 +1,90 @@
+"""A sweep on a Ray of one's own: what fails does not stop it, and the best comes back."""
+
+import json
+import shlex
+from pathlib import Path
+
+import pytest
+
+from rayograph import config, storage
+from rayograph.data.dataset import Dataset
+from rayograph.train import local
+from rayograph.train.folder import RunFolder
+from tests.conftest import rayograph
+
+SMALL = ("data.image_size=32", "model.width=8", "model.depth=4", "train.batch_size=16")
+TROUBLE = """
+sweep.searcher: grid
+optim.lr: {grid: [1e-3, 10]}
+model.weights: {grid: [null, /nowhere/weights.pth]}
+optim.schedule: constant
+optim.warmup_epochs: 0
+optim.weight_decay: 10
+train.class_weights: balanced
+train.epochs: 2
+cluster.workers: 1
+"""
+
+
+def test_trials_that_fail_or_diverge_do_not_stop_a_sweep_and_the_winner_is_a_run(
+    s3: str, packed: Dataset, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    space = tmp_path_factory.mktemp("space") / "trouble.yaml"
+    space.write_text(TROUBLE)
+    words = ("demo", str(space), f"data.uri={packed.uri}", f"run.storage={s3}/sweeps", *SMALL)
+    done = rayograph("sweep", *words, "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert "Traceback" not in done.stderr
+    trials = {tuple(t["params"].values()): t for t in found["trials"]}
+    assert {key: trial["state"] for key, trial in trials.items()} == {
+        (0.001, None): "finished",
+        (0.001, "/nowhere/weights.pth"): "failed",
+        (10, None): "diverged",
+        (10, "/nowhere/weights.pth"): "failed",
+    }
+    assert "nothing there" in trials[0.001, "/nowhere/weights.pth"]["message"]
+    assert "epoch 1: the loss is nan" in trials[10, None]["message"]
+    assert done.stderr.count("trial_00000  running  epoch 2/2") == 1, "a line a change"
+
+    sweep = found["sweep"]
+    ledger = storage.read(f"{sweep}/trials.jsonl").decode().splitlines()
+    assert [json.loads(line)["number"] for line in ledger] == [0, 1, 2, 3]
+    page = storage.read(f"{sweep}/sweep.html").decode()
+    assert page.startswith("<!DOCTYPE html>")
+    assert "trial_00003" in page
+    winner = RunFolder(f"{sweep}/best")
+    assert found["winner"] == "trial_00000"
+    assert found["best_model"] == winner.best_model
+    assert [row["epoch"] for row in winner.history()] == [1, 2]
+    judged = rayograph("evaluate", winner.uri, "--json")
+    assert json.loads(judged.stdout)["films"] == packed.split("test").rows
+    told = rayograph("evaluate", sweep)
+    assert (told.returncode, f"give its winner, {sweep}/best" in told.stderr) == (2, True)
+
+    again = rayograph("sweep", *words, "--json")
+    assert json.loads(again.stdout) == found, "all has ended: nothing to do"
+    assert "4 trials, 4 ended before" in again.stderr
+    other = rayograph("sweep", *words, "train.seed=1")
+    assert (other.returncode, "begun with another train.seed" in other.stderr) == (2, True)
+
+    _, command, preset, *overrides = shlex.split(found["command"])
+    assert command == "train"
+    repeated = local.run(config.load(preset, overrides), lambda _row: None)
+    assert rows(repeated) == rows(winner), "to the bit, without Ray"
+
+
+def rows(run: RunFolder) -> list[dict[str, object]]:
+    told = ("epoch", "train_loss", "train_accuracy", "val_loss", "val_auroc", "lr")
+    return [{key: row[key] for key in told} for row in run.history()]
+
+
+def test_a_wrong_sweep_is_one_line_and_leaves_nothing(packed: Dataset, tmp_path: Path) -> None:
+    (tmp_path / "wrong.yaml").write_text("optim.lr: {uniform: [1e-3, 1e-2]}")
+    given = (f"data.uri={packed.uri}", f"run.storage={tmp_path}/runs", "optim.lr=1e-3")
+    done = rayograph("sweep", "demo", str(tmp_path / "wrong.yaml"), *given)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "rayograph: optim.lr=1e-3: optim.lr is searched by wrong; leave one of them out\n"
+    )
+    assert not (tmp_path / "runs").exists()
