@@ -50,8 +50,8 @@ def exploratory(view: EvaluationView, name: str) -> str | None:
                 drawn += [value, low]
         if not drawn:
             return None
-        _epoch_axis(axes, epoch)
-        _score_axis(axes, np.concatenate(drawn))
+        epoch_axis(axes, float(epoch.min()), float(epoch.max()))
+        score_axis(axes, np.concatenate(drawn))
         axes.set_ylabel("accuracy, AUROC")
         svg.legend(figure, axes, 2)
         label = f"exploratory: accuracy and AUROC of every checkpoint on the {view.split} split"
@@ -72,8 +72,8 @@ def _learning(report: RunReport, name: str, quantity: str, keys: dict[str, str])
                     _ring(axes, epoch[best], values[best], svg.SERIES[i])
         if best is not None:
             svg.guide(axes.axvline, epoch[best], label=f"best epoch ({epoch[best]:g})")
-        _epoch_axis(axes, epoch)
-        scale = _loss_axis if name == "loss" else _score_axis
+        epoch_axis(axes, float(epoch.min()), float(epoch.max()))
+        scale = loss_axis if name == "loss" else score_axis
         scale(axes, np.concatenate(list(lines.values())))
         axes.set_ylabel(quantity)
         svg.legend(figure, axes, 2)
@@ -89,15 +89,17 @@ def _ring(axes: Axes, x: float, y: float, colour: str) -> None:
         axes.plot([x], [y], "o", ms=6.5, mfc=svg.PAPER, mec=colour, mew=1.6, zorder=5)
 
 
-def _epoch_axis(axes: Axes, epoch: Floats) -> None:
+def epoch_axis(axes: Axes, first: float, last: float, ticks: int = 8) -> None:
+    """Whole epochs along x."""
     axes.set_xlabel("epoch")
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True, min_n_ticks=1))
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=ticks, integer=True, min_n_ticks=1))
     axes.grid(visible=False, axis="x")
-    margin = max(0.5, 0.03 * float(np.ptp(epoch)))
-    axes.set_xlim(float(epoch.min()) - margin, float(epoch.max()) + margin)
+    margin = max(0.5, 0.03 * (last - first))
+    axes.set_xlim(first - margin, last + margin)
 
 
-def _loss_axis(axes: Axes, values: Floats) -> None:
+def loss_axis(axes: Axes, values: Floats) -> None:
+    """Losses along y, from zero, or on a logarithmic scale where they span much."""
     low, high = float(np.nanmin(values)), float(np.nanmax(values))
     if low > 0 and high > _LOG_ABOVE * low:
         axes.set_yscale("log")
@@ -107,7 +109,8 @@ def _loss_axis(axes: Axes, values: Floats) -> None:
         axes.set_ylim(min(0.0, low), high + 0.06 * (high - min(0.0, low)) or 1.0)
 
 
-def _score_axis(axes: Axes, values: Floats) -> None:
+def score_axis(axes: Axes, values: Floats) -> None:
+    """Accuracies and AUROCs along y, up to one."""
     low = float(np.nanmin(values))
     bottom = max(0.0, np.floor(10 * (low - 0.02)) / 10)
     axes.set_ylim(bottom, 1 + 0.02 * (1 - bottom))

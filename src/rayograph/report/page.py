@@ -1,18 +1,13 @@
 """A run's report as one self-contained HTML page: no script, no request, readable on paper."""
 
-import json
-from collections.abc import Mapping
-from functools import cache
 from typing import Any
 
 import numpy as np
-import yaml
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
-from markupsafe import Markup
 
 from rayograph.report import words
 from rayograph.report.epochs import exploratory, loss_curves, score_curves
 from rayograph.report.figures import precision_recall, roc
+from rayograph.report.html import config_text, markup, template
 from rayograph.report.reliability import reliability
 from rayograph.report.view import EvaluationView, RunReport, best_row, number, select
 
@@ -44,34 +39,18 @@ def render(report: RunReport) -> str:
     """
     sections = [_section(view, f"e{i}") for i, view in enumerate(report.evaluations)]
     tests = [section for section in sections if section["view"].split == "test"]
-    return _template().render(
+    return template("template.html.j2").render(
         report=report,
         sentence=words.sentence(report),
         facts=words.facts(report),
         best=best_row(report),
         measure=_MEASURES.get(select(report), select(report)),
-        curves={"loss": _markup(loss_curves(report)), "scores": _markup(score_curves(report))},
+        curves={"loss": markup(loss_curves(report)), "scores": markup(score_curves(report))},
         history=_history(report),
         sections=sections,
         headline=next(iter(tests or sections), None),
-        config=_config(report.config),
+        config=config_text(report.config),
     )
-
-
-@cache
-def _template() -> Template:
-    room = Environment(
-        loader=PackageLoader("rayograph.report", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return room.get_template("template.html.j2")
-
-
-def _markup(svg: str | None) -> Markup | None:
-    return None if svg is None else Markup(svg)  # its text was escaped when it was written
 
 
 def _section(view: EvaluationView, name: str) -> dict[str, Any]:
@@ -88,10 +67,10 @@ def _section(view: EvaluationView, name: str) -> dict[str, Any]:
             for row, share in zip(table, table / total, strict=True)
         ],
         "unscored": len(view.labels) - len(view.scored()[0]),
-        "roc": _markup(roc(view, f"{name}-roc")),
-        "pr": _markup(precision_recall(view, f"{name}-pr")),
-        "reliability": _markup(reliability(view, f"{name}-reliability")),
-        "exploratory": _markup(exploratory(view, f"{name}-exploratory")),
+        "roc": markup(roc(view, f"{name}-roc")),
+        "pr": markup(precision_recall(view, f"{name}-pr")),
+        "reliability": markup(reliability(view, f"{name}-reliability")),
+        "exploratory": markup(exploratory(view, f"{name}-exploratory")),
         "checkpoints": _checkpoints(view),
     }
 
@@ -118,9 +97,3 @@ def _cell(key: str, value: object) -> str:
     if found is None:
         return words.NONE
     return _HISTORY[key][1].format(found).replace("%", words.UNIT)
-
-
-def _config(config: Mapping[str, Any]) -> str:
-    """The config as YAML; what YAML has no word for is written as text."""
-    plain = json.loads(json.dumps(dict(config), default=str))
-    return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True) if plain else ""

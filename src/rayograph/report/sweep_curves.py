@@ -6,9 +6,9 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from rayograph.report import svg
+from rayograph.report.epochs import epoch_axis, loss_axis, score_axis
 from rayograph.report.sweep_view import SweepReport, TrialView, ranked
 from rayograph.report.sweep_words import metric
 from rayograph.report.view import series
@@ -16,7 +16,6 @@ from rayograph.report.view import series
 Floats = npt.NDArray[np.float64]
 
 _WIDTH, _LEFT, _RIGHT, _BOTTOM, _HEIGHT, _LEGEND = 720.0, 42.0, 8.0, 34.0, 240.0, 22.0  # points
-_LOG_ABOVE = 50  # a loss that spans more than this factor is drawn on a logarithmic scale
 _MANY = 40  # trials; more are drawn with finer lines
 
 _LOOKS: dict[str, dict[str, Any]] = {  # by what the legend says, the lowest first
@@ -42,8 +41,10 @@ def curves(report: SweepReport) -> str | None:
             for i, trial in enumerate(own):
                 _draw(axes, _line(report, trial), look | thin, "" if i else group)
         _handovers(axes, report)
-        _epoch_axis(axes, max(trial.epochs for trial in trials))
-        _value_axis(axes, report, np.concatenate([_line(report, t)[1] for t in trials]))
+        epoch_axis(axes, 1, max(trial.epochs for trial in trials), ticks=12)
+        axes.set_ylabel(metric(report))
+        scale = loss_axis if report.falling else score_axis
+        scale(axes, np.concatenate([_line(report, t)[1] for t in trials]))
         svg.legend(figure, axes, 6)
         said = f"{metric(report)} by epoch, {len(trials)} trials: {svg.legend_words(axes)}"
         return svg.to_svg(figure, "curves", said)
@@ -104,25 +105,3 @@ def _handovers(axes: Axes, report: SweepReport) -> None:
             )
         axes.plot([epoch], [value], "D", ms=4.5, color=svg.INK, zorder=6, label=label)
         label = ""
-
-
-def _epoch_axis(axes: Axes, epochs: int) -> None:
-    axes.set_xlabel("epoch")
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=12, integer=True, min_n_ticks=1))
-    axes.grid(visible=False, axis="x")
-    margin = max(0.4, 0.015 * epochs)
-    axes.set_xlim(1 - margin, epochs + margin)
-
-
-def _value_axis(axes: Axes, report: SweepReport, values: Floats) -> None:
-    axes.set_ylabel(metric(report))
-    low, high = float(values.min()), float(values.max())
-    if not report.falling:
-        bottom = max(0.0, np.floor(10 * (low - 0.02)) / 10)
-        axes.set_ylim(bottom, 1 + 0.02 * (1 - bottom))
-    elif low > 0 and high > _LOG_ABOVE * low:
-        axes.set_yscale("log")
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
-        axes.yaxis.set_minor_formatter(NullFormatter())
-    else:
-        axes.set_ylim(min(0.0, low), high + 0.06 * (high - min(0.0, low)) or 1.0)
