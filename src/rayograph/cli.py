@@ -10,6 +10,7 @@ import os
 import shutil
 import signal
 import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -99,7 +100,20 @@ def inspect(
 
 
 @app.command()
-def train(preset: Preset, overrides: Overrides = None) -> None:
+def train(
+    preset: Preset,
+    overrides: Overrides = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="check all, and print what it would need")
+    ] = False,
+    films_per_second: Annotated[
+        float | None, typer.Option(min=0.001, help="of all workers, for --dry-run's time")
+    ] = None,
+    price_per_worker_hour: Annotated[
+        float | None, typer.Option(min=0, help="for --dry-run's price")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="--dry-run as JSON")] = False,
+) -> None:
     """Train a preset: with Ray Train, or under torchrun in the processes that it started."""
     from rayograph.search.options import SweepOptions
     from rayograph.train.lines import Lines
@@ -108,6 +122,9 @@ def train(preset: Preset, overrides: Overrides = None) -> None:
     _refuse_pack(config)
     if config.sweep != SweepOptions():
         raise UserError("sweep.: is for `rayograph sweep`; a run has no such options")
+    if dry_run:
+        _print(_estimate(config, films_per_second, price_per_worker_hour, as_json))
+        return
     if "TORCHELASTIC_RUN_ID" in os.environ:
         from rayograph.train import local
 
@@ -263,6 +280,26 @@ def _print(text: str) -> None:
 def _complain(message: str, status: int) -> int:
     print(f"rayograph: {message}", file=sys.stderr)
     return status
+
+
+def _estimate(
+    config: configs.Config, films_per_s: float | None, price: float | None, as_json: bool
+) -> str:
+    """What a run would need; nothing is written."""
+    from rayograph.data import prepare
+    from rayograph.models.build import check
+    from rayograph.train.estimate import estimate
+    from rayograph.train.folder import RunFolder
+
+    if price is not None and films_per_s is None:
+        raise UserError("--price-per-worker-hour: needs --films-per-second, or there is no time")
+    check(config.model, config.data.image_size)
+    done = RunFolder.of(config).check(config)
+    with tempfile.TemporaryDirectory() as scratch:  # for phantoms, which a run would make and keep
+        run = config.run.model_copy(update={"storage": scratch})
+        dataset = prepare.dataset(config.model_copy(update={"run": run}))
+        found = {"epochs_done": done, **estimate(config, dataset, films_per_s, price)}
+    return json.dumps(found) if as_json else tables.estimate(found, config.cluster.workers)
 
 
 def _refuse_pack(config: configs.Config) -> None:

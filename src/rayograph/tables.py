@@ -7,6 +7,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from rayograph.train.lines import clock
+
 WIDTH = 100
 
 
@@ -53,6 +55,26 @@ def dataset(found: Mapping[str, Any]) -> str:
     return _text([head, table, *findings, tail])
 
 
+def estimate(found: Mapping[str, Any], workers: int) -> str:
+    """What `train --dry-run` prints."""
+    table = _table("what", "")
+    films = f"{found['films']:,} + {found['validation_films']:,} for validation"
+    table.add_row("films", films)
+    table.add_row("steps", f"{found['steps_per_epoch']:,} an epoch, {found['steps']:,} in all")
+    table.add_row("a worker reads", f"{_bytes(found['bytes_per_worker_and_epoch'])} an epoch")
+    table.add_row("a checkpoint", _bytes(found["checkpoint_bytes"]))
+    for name, size in found["memory_per_worker"].items():
+        table.add_row(f"memory of a worker: {name.replace('_', ' ')}", _bytes(size))
+    if "seconds" in found:
+        table.add_row("time", clock(found["seconds"]))
+    if "price" in found:
+        table.add_row(f"price, {workers} workers", f"{found['price']:,.2f}")
+    tail = "nothing was written or started"
+    if found["epochs_done"]:
+        tail = f"goes on after epoch {found['epochs_done']}; {tail}"
+    return _text([table, tail])
+
+
 def sweep(found: Mapping[str, Any]) -> str:
     """What `sweep` prints when it ends: the trials best first, the cost, the winner."""
     keys = list(dict.fromkeys(key for trial in found["trials"] for key in trial["params"]))
@@ -92,6 +114,14 @@ def _table(first: str, *others: str) -> Table:
     for name in others:
         table.add_column(name, justify="right")
     return table
+
+
+def _bytes(size: float) -> str:
+    for unit in ("bytes", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:,.1f} GB"
 
 
 def _short(value: Any) -> str:

@@ -54,7 +54,11 @@ def history(run: Path) -> list[dict[str, float]]:
     """The rows of a run, without what depends on the machine's mood."""
     rows = [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
     return [
-        {k: v for k, v in row.items() if k not in ("seconds", "films_per_s", "checkpoint")}
+        {
+            k: v
+            for k, v in row.items()
+            if not k.endswith("_s") and k not in ("seconds", "checkpoint")
+        }
         for row in rows
     ]
 

@@ -2,6 +2,7 @@
 
 import secrets
 import tempfile
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import torch
 
 from rayograph import config as configs
 from rayograph import storage
+from rayograph.cluster.gauges import Gauges
 from rayograph.config import Config
 from rayograph.data.dataset import Dataset
 from rayograph.errors import Diverged, UserError
@@ -49,6 +51,7 @@ class RayReporter:
         self._folder = RunFolder.of(config)
         self._attempt = secrets.token_hex(4)
         self._leads = ray.train.get_context().get_world_rank() == 0
+        self._gauges = Gauges(config.run.name)
 
     def latest(self) -> str | None:
         """The newest checkpoint that Ray has committed; else one that torchrun left."""
@@ -70,12 +73,15 @@ class RayReporter:
             if save is not None and self._leads:
                 save(Path(scratch))
                 checkpoint = ray.train.Checkpoint.from_directory(scratch)
+            began = time.perf_counter()
             ray.train.report(
                 figures,
                 checkpoint=checkpoint,
                 checkpoint_dir_name=row["checkpoint"],
                 checkpoint_upload_fn=self._upload,
             )
+        if self._leads:
+            self._gauges.show(row, time.perf_counter() - began if save is not None else None)
 
     def _upload(self, checkpoint: ray.train.Checkpoint, name: str) -> ray.train.Checkpoint:
         uri = storage.join(self._folder.uri, name)

@@ -1,7 +1,5 @@
 """A sweep's page as one self-contained HTML document: no script, no request, readable on paper."""
 
-
-
 from rayograph.report import sweep_words as words
 from rayograph.report.html import config_text, markup, template
 from rayograph.report.sweep_curves import curves

@@ -11,7 +11,7 @@ from rayograph import storage
 from rayograph.config import Config
 from rayograph.errors import UserError
 from rayograph.models import card as cards
-from rayograph.train import history, state
+from rayograph.train import history, state, tensorboard
 
 CONFIG, ENVIRONMENT, HISTORY = "config.yaml", "environment.json", "history.jsonl"
 MODEL_JSON = "model.json"
@@ -42,8 +42,8 @@ class RunFolder:
         """The best checkpoint's model, all that predict, evaluate and export need."""
         return storage.join(self.uri, "best", state.MODEL)
 
-    def begin(self, config: Config) -> None:
-        """Claim the folder for a new run, or check that an unfinished one may go on.
+    def check(self, config: Config) -> int:
+        """The epochs that an unfinished run of this name has behind it; 0 for a new run.
 
         Raises `UserError` where the run is finished, or was begun with another config.
         """
@@ -55,6 +55,12 @@ class RunFolder:
                 raise UserError(
                     f"{self.uri}: this run is finished; give a new run.name, or more train.epochs"
                 )
+        return rows[-1]["epoch"] if rows else 0
+
+    def begin(self, config: Config) -> None:
+        """Claim the folder for a new run, or for an unfinished one to go on; first `check`."""
+        self.check(config)
+        place = storage.join(self.uri, CONFIG)
         storage.write(place, configs.dump(config, without=["pack", "sweep"]).encode())
         environment = json.dumps({"versions": state.versions()}, indent=1)
         storage.write(storage.join(self.uri, ENVIRONMENT), environment.encode())
@@ -94,6 +100,8 @@ class RunFolder:
         leader = history.best(rows, select)
         if leader is not None and leader["checkpoint"] != self._published():
             self._publish_best(leader["checkpoint"])
+        place = storage.join(self.uri, "tensorboard", tensorboard.NAME)
+        storage.write(place, tensorboard.events(rows))
         storage.write(storage.join(self.uri, HISTORY), history.to_lines(rows))
 
     def _complete(self) -> dict[str, str]:

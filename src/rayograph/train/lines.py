@@ -1,10 +1,14 @@
 """What people see of a run: one line an epoch."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rich.console import Console
+
+from rayograph.train.clock import PARTS
+
+STARVED = 0.25  # of the steps' time
 
 
 class Lines:
@@ -25,8 +29,21 @@ class Lines:
             parts.append(f"val loss {row['val_loss']:.4f}  accuracy {row['val_accuracy']:.3f}")
         if row.get("val_auroc") is not None:
             parts[-1] += f"  AUROC {row['val_auroc']:.3f}"
-        parts += [f"{row['films_per_s']:.0f} films/s", f"{clock(left)} left"]
+        parts += [f"{row['films_per_s']:.0f} films/s", f"{clock(left)} left", *waits(row)]
         self._console.print("  ".join(parts), highlight=False, soft_wrap=True)
+
+
+def waits(row: Mapping[str, Any]) -> Iterator[str]:
+    """What an epoch's steps waited for, and a word of advice where they starved."""
+    whole = sum(row[f"{part}_s"] for part in PARTS) or 1.0
+    data, workers = row["data_s"] / whole, row["workers_s"] / whole
+    yield f"waited {data:.0%} for films" + (f", {workers:.0%} for workers" if workers else "")
+    if row["epoch"] == 1:  # which opens connections, and learns how fast things are
+        return
+    if data > STARVED:
+        yield "(starved: pack smaller films, or give each worker more CPUs)"
+    elif workers > STARVED:
+        yield "(held up: a slow worker or network; larger batches wait less)"
 
 
 def clock(seconds: float) -> str:

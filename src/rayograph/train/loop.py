@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
 from torch.nn.parallel import DistributedDataParallel
 
 from rayograph.config import Config
@@ -20,6 +22,7 @@ from rayograph.evaluate import metrics, predict
 from rayograph.models.build import build, head
 from rayograph.models.card import ModelCard
 from rayograph.train import history, optim
+from rayograph.train.clock import PARTS, Clock
 from rayograph.train.reporter import Reporter
 from rayograph.train.state import State
 from rayograph.train.world import World
@@ -60,6 +63,8 @@ class Trainer:
         self.ddp: nn.Module = model
         if world.size > 1:
             self.ddp = DistributedDataParallel(model, gradient_as_bucket_view=True)
+            self.ddp.register_comm_hook(dist.group.WORLD, self._sum_gradients)
+        self.clock = Clock()
         self.class_weights = self._class_weights()
 
     def load(self, latest: str | None) -> None:
@@ -134,14 +139,20 @@ class Trainer:
         plan = self.plan(self.state.epoch)
         totals = torch.zeros(2, dtype=torch.float64)  # loss, correct
         self._train_mode()
+        self.clock = Clock()
         batches = stream.training(
             self.dataset, "train", plan, self.world.rank, self.world.size, self.state.step
         )
         for batch in batches:
+            self.clock.lap("data")
             totals += self._step(batch)
+            self.clock.lap("compute")
             self.state.step += 1
-        loss, correct = (self.world.sum(totals.to(self.world.device)) / plan.films).tolist()
-        return {"train_loss": loss, "train_accuracy": correct}
+        spent = torch.tensor(list(self.clock.seconds.values()), dtype=torch.float64)
+        told = self.world.sum(torch.cat([totals / plan.films, spent]).to(self.world.device))
+        loss, correct, *seconds = told.tolist()
+        mean = {f"{part}_s": s / self.world.size for part, s in zip(PARTS, seconds, strict=True)}
+        return {"train_loss": loss, "train_accuracy": correct, "steps": plan.steps, **mean}
 
     def _step(self, batch: stream.Batch) -> Tensor:
         """One optimizer step; the summed loss and the correct films of this worker's share."""
@@ -166,6 +177,8 @@ class Trainer:
                 # DDP averages over workers; times their number, over the batch: the exact mean
                 loss = self._weighted(losses, batch.labels[part]).sum()
                 (loss * (self.world.size / batch.size)).backward()
+            if last and self.world.size > 1:
+                self.clock.lap("workers")
             totals += torch.stack([losses.detach().sum(), correct.sum()]).double().cpu()
         self._update()
         return totals
@@ -177,9 +190,20 @@ class Trainer:
             self.ddp.eval()
         films = torch.zeros(0 if norm == "sync" else 1, 1, size, size, device=self.world.device)
         (0 * self.ddp(films).sum()).backward()
+        self.clock.lap("workers")
         self._train_mode()
         self._update()
         return torch.zeros(2, dtype=torch.float64)
+
+    def _sum_gradients(
+        self,
+        group: dist.ProcessGroup,
+        bucket: dist.GradBucket,  # type: ignore[name-defined]
+    ) -> torch.futures.Future[Tensor]:
+        """What DDP does by itself; and the last bucket tells that this worker's work is done."""
+        if bucket.is_last():
+            self.clock.lap("compute")
+        return allreduce_hook(group, bucket)
 
     def _update(self) -> None:
         optim.clip(self.state.model, self.config.optim)
@@ -191,6 +215,7 @@ class Trainer:
         device, manifest = self.world.device, self.dataset.manifest
         films = torch.from_numpy(batch.films[part]).to(device, non_blocking=True)
         labels = torch.from_numpy(batch.labels[part]).to(device, non_blocking=True)
+        self.clock.lap("device")
         pictures = augment.augmented(
             films,
             draws[part].to(device),

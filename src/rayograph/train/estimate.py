@@ -1,0 +1,92 @@
+"""What a run will need, before anything is started: steps, bytes, memory, time and price."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from rayograph.config import Config
+from rayograph.data import order
+from rayograph.data.dataset import Dataset, Split
+from rayograph.models.build import build
+
+FORWARD = 1 / 3  # of a training step's time; validation does no more
+
+
+def estimate(
+    config: Config, dataset: Dataset, films_per_s: float | None, price: float | None
+) -> dict[str, Any]:
+    """The needs of a run; `films_per_s` of all workers together, `price` of a worker's hour.
+
+    Activations are those of one forward pass in float32, counted on the model itself without
+    computing it; bf16 needs about half. What frameworks and Ray need comes on top (docs/guide.md).
+    """
+    train, world = config.train, config.cluster.workers
+    split = dataset.split("train")
+    plan = order.plan(
+        split.batch_rows, train.batch_size, dataset.manifest.fingerprint, train.seed, epoch=0
+    )
+    val = dataset.split("val") if "val" in dataset.manifest.splits else None
+    with torch.device("meta"):
+        model = build(
+            config.model.model_copy(update={"weights": None}), len(dataset.manifest.classes)
+        )
+    weights = _bytes([*model.parameters(), *model.buffers()])
+    trained = _bytes([p for p in model.parameters() if p.requires_grad])
+    share = min(train.micro_batch or train.batch_size, -(-train.batch_size // world))
+    found: dict[str, Any] = {
+        "films": split.rows,
+        "validation_films": val.rows if val else 0,
+        "steps_per_epoch": plan.steps,
+        "steps": plan.steps * train.epochs,
+        "bytes_per_worker_and_epoch": _fetched(split, plan, world) + _stored(val, world),
+        "checkpoint_bytes": weights + 2 * trained,
+        "memory_per_worker": {
+            "model": weights,
+            "gradients_and_optimizer": 3 * trained,
+            "activations": _activations(model, share, config.data.image_size),
+        },
+    }
+    if films_per_s is not None:
+        each = (split.rows + FORWARD * found["validation_films"]) / films_per_s
+        found["seconds"] = each * train.epochs
+        if price is not None:
+            found["price"] = found["seconds"] / 3600 * world * price
+    return found
+
+
+def _fetched(split: Split, plan: order.Plan, world: int) -> int:
+    """The bytes of the record batches that rank 0 reads in an epoch."""
+    first = np.cumsum(split.batch_rows) - split.batch_rows
+    sizes = np.array([batch.bytes for _, batch in split.batches])
+    shares = (plan.batch(step)[plan.share(step, 0, world)] for step in range(plan.steps))
+    numbers = [np.unique(np.searchsorted(first, rows, side="right") - 1) for rows in shares]
+    return int(sizes[np.unique(np.concatenate(numbers))].sum())
+
+
+def _stored(split: Split | None, world: int) -> int:
+    """The bytes that rank 0 reads of a split in stored order."""
+    if split is None:
+        return 0
+    return sum(batch.bytes for _, batch in split.batches[::world])
+
+
+def _activations(model: nn.Module, films: int, size: int) -> int:
+    """The bytes that a forward pass of `films` films keeps for the backward pass."""
+    own = {t.untyped_storage()._cdata for t in (*model.parameters(), *model.buffers())}
+    kept: dict[int, torch.UntypedStorage] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage._cdata not in own:
+            kept[storage._cdata] = storage  # held, or its number would be used again
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        model.train()(torch.zeros(films, 1, size, size, device="meta"))
+    return sum(storage.nbytes() for storage in kept.values())
+
+
+def _bytes(tensors: list[torch.Tensor]) -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
