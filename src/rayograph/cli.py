@@ -242,6 +242,28 @@ def report(run: str) -> None:
     _print(f"report: {place}")
 
 
+@app.command()
+def doctor(
+    uri: Annotated[
+        str | None, typer.Argument(help="where films and runs lie, to be tried from every node")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Look for what would go wrong: versions, devices, store, clocks, network, resume."""
+    from rayograph.cluster import doctor as doctors
+
+    lines = []
+    for line in doctors.examine(uri):
+        lines.append(line)
+        if not as_json:
+            _print(f"{line.level:<4}  {line.about}: {line.message}")
+    worst = doctors.worst(lines)
+    if as_json:
+        _print(json.dumps({"worst": worst, "lines": [vars(line) for line in lines]}))
+    if worst == "fail":
+        raise Failure("something is wrong; each line that begins with `fail` says what to do")
+
+
 @app.command("config")
 def config_command(preset: Preset, overrides: Overrides = None) -> None:
     """The complete resolved config, with each field's meaning and unit."""
