@@ -6,7 +6,7 @@ import subprocess
 import sys
 import sysconfig
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,30 +15,19 @@ from tests import seaweed
 REPOSITORY = Path(__file__).parents[1]
 START_S = 120
 CPUS = 4
+START = ("-m", "ray.scripts.scripts", "start")
 
 
 @contextmanager
 def head(home: Path) -> Iterator[dict[str, str]]:
     """A head with its dashboard; yields the environment of those who submit jobs to it."""
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", home / "env"], check=True)
-    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    packages = home / "env" / "lib" / version / "site-packages"
-    # a path file is not followed twice, so our own editable install stays out
-    (packages / "shared.pth").write_text(sysconfig.get_path("purelib"))
-    python = str(home / "env" / "bin" / "python")
-    lacks = subprocess.run(
-        [python, "-c", "import ray, rayograph.cli"], capture_output=True, check=False
-    )
-    assert b"No module named 'rayograph.cli'" in lacks.stderr
+    python = bare(home)
     port, dashboard = seaweed.free_ports(2), seaweed.free_ports(2) + 1
-    environment = {
-        **os.environ, "RAY_AUTH_MODE": "disabled", "RAY_JOB_STOP_WAIT_TIME_S": "120",
-        "PATH": f"{home / 'env' / 'bin'}:{os.environ['PATH']}",  # where a job finds `python`
-    }  # fmt: skip
+    environment = nodes_environment(home)
     with (home / "log").open("w") as log:
         process = subprocess.Popen(
             [
-                python, "-m", "ray.scripts.scripts", "start", "--head", "--block",
+                python, *START, "--head", "--block",
                 f"--port={port}", f"--dashboard-port={dashboard}", f"--num-cpus={CPUS}",
                 "--include-dashboard=true", f"--temp-dir=/tmp/rayograph-{os.getpid()}",
             ],
@@ -50,11 +39,34 @@ def head(home: Path) -> Iterator[dict[str, str]]:
         "GCS": f"127.0.0.1:{port}",  # for those who connect rather than submit
     }
     try:
-        _wait(submitter, process, home / "log")
+        wait(submitter, lambda: process.poll() is None, home / "log")
         yield submitter
     finally:
         os.killpg(process.pid, signal.SIGKILL)  # its children share its fate; SIGTERM takes 30 s
         process.wait()
+
+
+def bare(home: Path) -> str:
+    """The Python of a new environment that has all packages, but not this one."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", home / "env"], check=True)
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    packages = home / "env" / "lib" / version / "site-packages"
+    # a path file is not followed twice, so our own editable install stays out
+    (packages / "shared.pth").write_text(sysconfig.get_path("purelib"))
+    python = str(home / "env" / "bin" / "python")
+    lacks = subprocess.run(
+        [python, "-c", "import ray, rayograph.cli"], capture_output=True, check=False
+    )
+    assert b"No module named 'rayograph.cli'" in lacks.stderr
+    return python
+
+
+def nodes_environment(home: Path) -> dict[str, str]:
+    """What a node needs: where a job finds `python`, and how long it may take to stop."""
+    return {
+        **os.environ, "RAY_AUTH_MODE": "disabled", "RAY_JOB_STOP_WAIT_TIME_S": "120",
+        "PATH": f"{home / 'env' / 'bin'}:{os.environ['PATH']}",
+    }  # fmt: skip
 
 
 def ray(*words: str, env: dict[str, str]) -> "subprocess.CompletedProcess[str]":
@@ -75,9 +87,10 @@ def submit(cluster: dict[str, str], script: str, *words: str) -> str:
     return done.stdout + done.stderr
 
 
-def _wait(submitter: dict[str, str], process: "subprocess.Popen[bytes]", log: Path) -> None:
+def wait(submitter: dict[str, str], alive: Callable[[], bool], log: Path) -> None:
+    """Until the head takes jobs."""
     deadline = time.monotonic() + START_S
     while ray("job", "list", env=submitter).returncode:
-        assert process.poll() is None, log.read_text()
+        assert alive(), log.read_text()
         assert time.monotonic() < deadline, log.read_text()
         time.sleep(1)

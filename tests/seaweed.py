@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -35,8 +35,13 @@ def free_ports(count: int) -> int:
 
 
 @contextmanager
-def store(folder: Path) -> Iterator[dict[str, str]]:
-    """Serve S3 from `folder`, with one bucket; yields the environment that clients need."""
+def store(
+    folder: Path, address: str = "127.0.0.1", within: Sequence[str] = ()
+) -> Iterator[dict[str, str]]:
+    """Serve S3 from `folder`, with one bucket; yields the environment that clients need.
+
+    `within` is a command that runs it elsewhere, such as on a host of the lab.
+    """
     port = free_ports(SERVICES)
     (folder / "data").mkdir(parents=True, exist_ok=True)
     identity = {
@@ -46,14 +51,14 @@ def store(folder: Path) -> Iterator[dict[str, str]]:
     }
     (folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
     environment = {
-        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+        "AWS_ENDPOINT_URL": f"http://{address}:{port}",
         "AWS_ACCESS_KEY_ID": KEY,
         "AWS_SECRET_ACCESS_KEY": SECRET,
         "AWS_REGION": "us-east-1",
     }
     with (folder / "log").open("w") as log:
         server = subprocess.Popen(
-            _command(folder, port), stdout=log, stderr=log,
+            [*within, *_command(folder, port, address)], stdout=log, stderr=log,
             env={**os.environ, "WEED_MASTER_VOLUME_GROWTH_COPY_1": "1"},
         )  # fmt: skip
     try:
@@ -64,7 +69,7 @@ def store(folder: Path) -> Iterator[dict[str, str]]:
         server.wait()
 
 
-def _command(folder: Path, port: int) -> list[str]:
+def _command(folder: Path, port: int, address: str) -> list[str]:
     ports = {
         "s3.port": port, "master.port": port + 1, "master.port.grpc": port + 2,
         "volume.port": port + 3, "volume.port.grpc": port + 4, "filer.port": port + 5,
@@ -74,7 +79,7 @@ def _command(folder: Path, port: int) -> list[str]:
     weed = Path(sys.executable).with_name("weed")
     return [
         str(weed), f"-logdir={folder}", "server", f"-dir={folder / 'data'}",
-        "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-volume.max=2000", "-volume.preStopSeconds=1",
+        f"-ip={address}", f"-ip.bind={address}", "-volume.max=2000", "-volume.preStopSeconds=1",
         "-filer", "-s3", f"-s3.config={folder / 's3.json'}", "-master.volumeSizeLimitMB=256",
         "-master.telemetry=false", *(f"-{name}={value}" for name, value in ports.items()),
     ]  # fmt: skip

@@ -160,6 +160,7 @@ def sweep(
     from rayograph import pages
     from rayograph.search import space as spaces
     from rayograph.search import sweep as sweeping
+    from rayograph.search import watch
 
     wanted, given = spaces.read(space), overrides or []
     sweeping.clash(wanted, given)
@@ -167,10 +168,12 @@ def sweep(
     _refuse_pack(config)
     found = sweeping.run(config, wanted, [preset, *given], say)
     storage.write(found.folder.page, pages.sweep(found, config, wanted).encode())
-    select = config.train.select
-    _print(json.dumps(found.to_json(select)) if as_json else tables.sweep(found.to_json(select)))
+    told = found.to_json(config.train.select)
+    table = watch.table(found.ledger.ranked(), config.train.select, config.cluster.workers)
+    _print(json.dumps(told) if as_json else tables.sweep(table, told))
+    if found.unfinished:
+        say.print(f"{found.unfinished} trials are not finished; the same command goes on from here")
     if found.signal is not None:
-        say.print("the same command goes on from here")
         _stopped(found.signal)
     if found.winner is None:
         raise Failure(f"{found.folder.uri}: no trial has a checkpoint; the table says why")
@@ -193,6 +196,8 @@ def evaluate(
     run, model = _target(target)
     if all_checkpoints and run is None:
         raise UserError(f"{target}: --all-checkpoints needs a run folder, not a model")
+    if all_checkpoints and run is not None and not run.checkpoints():
+        raise UserError(f"{target}: --all-checkpoints: no checkpoint but the best is kept here")
     found = judging.evaluate(model, data, split)
     if run is not None and all_checkpoints:
         found = replace(found, checkpoints=judging.each(run.checkpoints(), data, split))

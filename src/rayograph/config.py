@@ -68,7 +68,7 @@ def load(preset: str | None = None, overrides: Sequence[str] = ()) -> Config:
 
     Raises `UserError` for an unknown key, naming the nearest known one, and for a refused value.
     """
-    tree = mapping(storage.read(find("preset", preset)).decode(), preset) if preset else {}
+    tree = read(find("preset", preset)) if preset else {}
     for override in overrides:
         _override(tree, override)
     return parse(tree)
@@ -150,8 +150,8 @@ class _TextLoader(yaml.BaseLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         mapping = super().construct_mapping(node, deep=deep)
         if len(mapping) != len(node.value):
-            keys = [key.value for key, _ in node.value]
-            twice = next(key for key in keys if keys.count(key) > 1)
+            keys = [str(key.value) for key, _ in node.value]
+            twice = next((key for key in keys if keys.count(key) > 1), keys[0])
             raise yaml.YAMLError(f"the key {twice} stands twice")
         return mapping
 
@@ -169,12 +169,15 @@ def _yaml(text: str, place: str | None) -> Any:
         raise UserError(f"{place}: not YAML: {' '.join(str(error).split())}") from None
 
 
-def mapping(text: str, place: str) -> dict[str, Any]:
-    """The mapping that a YAML document holds, every scalar of it as text."""
-    tree = _yaml(text, place)
+def read(place: str) -> dict[str, Any]:
+    """The mapping that the YAML document at `place` holds, every scalar of it as text."""
+    try:
+        tree = _yaml(storage.read(place).decode(), place)
+    except UnicodeDecodeError:
+        raise UserError(f"{place}: not YAML: not text in UTF-8") from None
     if tree is None:
         return {}
-    if not isinstance(tree, dict):
+    if not isinstance(tree, dict) or not all(isinstance(key, str) for key in tree):
         raise UserError(f"{place}: must be a mapping of options, such as `data:` or `optim.lr:`")
     return tree
 

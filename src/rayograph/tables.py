@@ -10,6 +10,7 @@ from rich.table import Table
 from rayograph.train.lines import clock
 
 WIDTH = 100
+NO_COMMAND = "the winner took over weights on its way: no plain run repeats it"
 
 
 def evaluation(found: Mapping[str, Any]) -> str:
@@ -75,27 +76,16 @@ def estimate(found: Mapping[str, Any], workers: int) -> str:
     return _text([table, tail])
 
 
-def sweep(found: Mapping[str, Any]) -> str:
+def sweep(table: Table, found: Mapping[str, Any]) -> str:
     """What `sweep` prints when it ends: the trials best first, the cost, the winner."""
-    keys = list(dict.fromkeys(key for trial in found["trials"] for key in trial["params"]))
-    table = _table("trial", *keys, "epoch", found["select"], "worker-s")
-    table.add_column("state")
-    for trial in found["trials"]:
-        best = trial["best"]
-        metric = "–" if best is None else f"{best['metrics'][found['select']]:.4f}"
-        state = ": ".join(filter(None, (trial["state"], trial["message"])))
-        params = [_short(trial["params"].get(key)) for key in keys]
-        epoch, seconds = f"{trial['epoch']}/{trial['epochs']}", f"{trial['seconds']:.1f}"
-        table.add_row(trial["trial"], *params, epoch, metric, seconds, state)
     spent, whole = found["worker_seconds"]["spent"], found["worker_seconds"]["to_the_end"]
     tail = [f"{spent:g} worker-seconds spent"]
     if whole > spent:
         tail[0] += f", {1 - spent / whole:.0%} less than the {whole:g} of no early stop"
     if found["winner"] is not None:
-        tail += [
-            f"winner: {found['winner']}, best model: {found['best_model']}",
-            f"as a plain run: {found['command']}",
-        ]
+        tail.append(f"winner: {found['winner']}, best model: {found['best_model']}")
+        command = found["command"]
+        tail.append(f"as a plain run: {command}" if command else NO_COMMAND)
     return _text([table, *tail, f"page: {found['page']}"], width=2 * WIDTH)
 
 
@@ -122,10 +112,6 @@ def _bytes(size: float) -> str:
             return f"{size:.3g} {unit}"
         size /= 1000
     return f"{size:,.1f} GB"
-
-
-def _short(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else "null" if value is None else str(value)
 
 
 def _number(value: float | None) -> str:

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from ray.tune.schedulers import AsyncHyperBandScheduler
 
-from rayograph import storage
+from rayograph import config as configs
+from rayograph import storage, tables
 from rayograph.errors import Failure
-from rayograph.search import learn
+from rayograph.search import learn, watch
 from rayograph.search.ledger import Ledger, Trial
 from rayograph.search.proposals import Rungs
 from rayograph.search.space import Domain, Space
@@ -107,13 +108,12 @@ def test_asha_decides_after_a_restart_as_if_there_had_been_none() -> None:
     whole = AsyncHyperBandScheduler(metric="score", mode="max", **options)
     for number in range(6):
         told(whole, number, 0)
-    half = Named(6)  # interrupted after its second epoch
-    whole.on_trial_add(None, half)
-    decided = [whole.on_trial_result(None, half, r) for r in rows(6, 9)]
-
+    decided = told(whole, 6, 0)
+    assert "STOP" in decided, "or this shows less than it should"
     past = [(trial(number, state="finished"), rows(number, 9)) for number in range(6)]
-    again = Rungs([*past, (trial(6), rows(6, 2))], **options)
-    assert told(again, 6, 2) == decided[2:]
+    for epochs in range(1, 9):  # interrupted after so many; the last of them is told again
+        again = Rungs([*past, (trial(6), rows(6, epochs - 1))], **options)
+        assert told(again, 6, epochs - 1) == decided[epochs - 1 :]
     for number in range(7, 12):
         assert told(again, number, 0) == told(whole, number, 0)
 
@@ -161,8 +161,42 @@ def test_importance_finds_the_parameter_that_matters_and_says_nothing_of_too_few
 
 def test_the_winners_command_is_the_sweeps_with_its_parameters() -> None:
     winner = trial(1, params={"optim.lr": 0.5, "model.norm": "group", "optim.clip_norm": None})
-    words = ["demo", "sweep.max_trials=3", "run.name=x", "data.uri=s3://a/b c"]
-    assert repeats(winner, SPACE, words, "x") == (
-        "rayograph train demo train.epochs=9 'data.uri=s3://a/b c' optim.lr=0.5 model.norm=group "
-        "optim.clip_norm=null run.name=x-s-winner"
+    winner.add(row(1, 0.5), winner.run, "val_auroc", 1)
+    words = ["demo", "sweep.max_trials=3", "run.name=x", "data.uri=s3://a/b c", "run.storage=/r"]
+    config = configs.load(None, words[1:])
+    assert repeats(winner, SPACE, words, config) == (
+        "rayograph train demo train.epochs=9 optim.lr=0.5 model.norm=group optim.clip_norm=null "
+        "run.storage=/r run.name=x-s-winner 'data.uri=s3://a/b c'"
+    )
+    winner.params = {"optim.lr": 0.7}  # of a later handover
+    assert "optim.lr=0.5" in str(repeats(winner, SPACE, words, config))
+    winner.add(row(2, 0.6), f"{winner.run}-1a2b", "val_auroc", 1)
+    assert repeats(winner, SPACE, words, config) is None, "no plain run has its schedule"
+
+
+def test_what_has_not_ended_is_left_to_do_and_no_more_than_is_wanted() -> None:
+    states = ("finished", "stopped", "diverged", "failed", "lost", "waiting", "waiting", "waiting")
+    ledger = Ledger("", [trial(number, state=state) for number, state in enumerate(states)])
+    ledger.trials[7].add(row(1, 0.5), "trial_00007", "val_auroc", 1)
+    assert [t.number for t in ledger.left(8)] == [3, 4, 5, 6, 7]
+    assert [t.number for t in ledger.left(6)] == [3, 4, 5, 7], "what was begun is ended"
+
+
+def test_epochs_that_were_not_told_are_taken_in() -> None:
+    found = trial(0, 0.5)
+    found.review([row(1, 0.5), row(2, 0.9), row(3, 0.7)], "val_auroc", 2)
+    assert (found.epoch, found.seconds, found.last) == (3, 12, 0.7)
+    assert found.best is not None
+    assert found.best.epoch == 2
+
+
+def test_an_undefined_metric_is_a_dash() -> None:
+    found = trial(0)
+    found.add(row(1, None), found.run, "val_auroc", 1)
+    assert found.best is not None
+    assert found.best.score == -0.4, "the loss stands in"
+    assert watch.best(found, "val_auroc") == "–"
+    assert "–" in tables.sweep(
+        watch.table([found], "val_auroc", 1),
+        {"worker_seconds": {"spent": 1, "to_the_end": 1}, "winner": None, "page": "x"},
     )

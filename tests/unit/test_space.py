@@ -44,6 +44,18 @@ def test_the_shipped_spaces_fit_the_preset_that_they_name(name: str) -> None:
         ("optim.lr: {loguniform: [0, 1]}", "loguniform: "),
         ("optim.lr: {uniform: [0.1, 100]}", "optim.lr=100.0: .*less than or equal to 10"),
         ("optim.lr: {quniform: [0, 1, 0.3]}", "quniform: "),
+        ("optim.lr: {quniform: [0.1, 1, 0]}", "the step must be above 0, not 0"),
+        ("optim.lr: {quniform: [0.1, 1, 1e-320]}", "quniform: "),
+        ("~: {uniform: [1, 2]}", "must be a mapping"),
+        ("optim: {lr: 3}", "optim: write the whole key, such as optim.lr"),
+        ("model.name: {choice: [resnet18, rezznet]}", "model.name=rezznet: no such model"),
+        ("model.weights: {choice: [/nowhere.pth]}", "model.weights=/nowhere.pth: nothing there"),
+        ("sweep.searcher: grid\noptim.lr: {grid: [1e-3, 0.001]}", "0.001 stands twice"),
+        (
+            f"sweep.searcher: grid\ntrain.seed: {{grid: {list(range(6000))}}}\n"
+            "augment.flip: {grid: [0, 1]}",
+            "a grid of 12,000 trials; give sweep.max_trials",
+        ),
         ("train.epochs: {uniform: [1, 8]}", "train.epochs=3.67.*: .*integer"),
         ("optim.name: {choice: [adam, sgd]}", "optim.name=sgd: "),
         ("model.norm: {choice: []}", "choice takes one or more plain values"),
@@ -130,3 +142,14 @@ def test_perturbed_values_come_back_into_their_range() -> None:
     assert RANGES["optim.lr"].clip(0.12) == 0.1
     assert RANGES["optim.lr"].clip(1e-9) == 1e-5
     assert RANGES["train.epochs"].clip(9) == 4
+    assert RANGES["augment.rotation"].clip(6.1) == 5
+    assert RANGES["train.batch_size"].clip(41) == 48
+
+
+def test_a_space_that_is_not_text_or_has_no_plain_name_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "binary.yaml").write_bytes(b"optim.lr: \xff\xfe")
+    with pytest.raises(UserError, match=r"binary.yaml: not YAML: not text in UTF-8"):
+        spaces.read(str(tmp_path / "binary.yaml"))
+    (tmp_path / "my space (1).yaml").write_text("optim.lr: {uniform: [1, 2]}")
+    with pytest.raises(UserError, match="names the sweep"):
+        spaces.read(str(tmp_path / "my space (1).yaml"))

@@ -54,6 +54,7 @@ def store(uri: str) -> dict[str, float] | str:
     place = storage.join(uri, f".rayograph-doctor-{secrets.token_hex(4)}", "probe")
     data = secrets.token_bytes(STORE_BYTES)
     try:
+        storage.exists(place)  # some stores make a bucket that is written to
         with _timed() as write:
             storage.write(place, data)
         try:

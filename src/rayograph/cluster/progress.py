@@ -51,7 +51,8 @@ def shown(board: Any, show: Callable[[Mapping[str, Any]], None]) -> Iterator[Non
 
     def poll() -> None:
         while not done.wait(POLL_S):
-            catch_up()
+            with suppress(Exception):  # the row is shown again, at last below, where it raises
+                catch_up()
 
     thread = threading.Thread(target=poll, name="progress", daemon=True)
     thread.start()

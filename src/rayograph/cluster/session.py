@@ -20,6 +20,7 @@ R = TypeVar("R")
 SETTINGS = {
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",  # a report is committed when the controller looks
     "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",  # else each print of a worker shows twice
+    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "300",  # a busy machine, or one that is being rented
     "RAY_TRAIN_ENABLE_STATE_TRACKING": "1",  # the dashboard's Train tab
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # workers use this environment, not a copy of it
 }

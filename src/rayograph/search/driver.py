@@ -13,6 +13,7 @@ from rayograph import storage
 from rayograph.cluster.options import ClusterOptions
 from rayograph.config import Config
 from rayograph.data.options import PackOptions
+from rayograph.errors import UserError
 from rayograph.search import learn, proposals
 from rayograph.search import space as spaces
 from rayograph.search.folder import SweepFolder
@@ -53,7 +54,18 @@ def search(
     Trials that have ended are not repeated, unfinished ones go on from their checkpoints. `changed`
     hears of each change of a trial.
     """
+    alone, total = config.cluster.workers == 1, spaces.trials(space, config)
+    at_once = capacity(config.cluster)
+    if config.sweep.scheduler == "pbt" and not alone and at_once < total:
+        raise UserError(
+            f"sweep.max_trials={total}: pbt needs all its trials side by side, and the cluster has "
+            f"room for {at_once} of cluster.workers={config.cluster.workers}; give fewer trials, "
+            "or one worker each, which take turns"
+        )
     os.environ.update(SETTINGS)
+    if not alone:  # Ray Train's processes ask the state API, and must find the right Ray
+        os.environ["RAY_ADDRESS"] = ray.get_runtime_context().gcs_address
+        class_cache.ENV_VARS_TO_PROPAGATE.add("RAY_ADDRESS")
     class_cache.ENV_VARS_TO_PROPAGATE.difference_update(SECRETS)
     random.seed(config.sweep.seed)  # from which pbt draws
     keeper = Keeper(ledger, folder, config, stop, changed)
@@ -67,10 +79,9 @@ def search(
     given: list[dict[str, Any]] | None = None
     if config.sweep.searcher == "optuna":
         optuna = learn.proposer(space, ledger, config.sweep.seed)
-        searcher = proposals.Proposals(keeper, optuna, spaces.trials(space, config))
+        searcher = proposals.Proposals(keeper, optuna, total)
     else:
         given = proposals.points(config, space, keeper)
-    alone = config.cluster.workers == 1
     tuner = tune.Tuner(
         tune.with_resources(tune.with_parameters(run_trial, job=job), _resources(config.cluster)),
         param_space=None if given is None else {"point": tune.grid_search(given)},
@@ -78,7 +89,7 @@ def search(
             search_alg=searcher,
             scheduler=proposals.scheduler(config, space, folder, ledger),
             num_samples=-1 if searcher else 1,
-            max_concurrent_trials=None if alone else capacity(config.cluster),
+            max_concurrent_trials=None if alone else at_once,
             reuse_actors=alone,
             trial_name_creator=lambda trial: name_of(trial.config["point"]["number"]),
             trial_dirname_creator=lambda trial: name_of(trial.config["point"]["number"]),

@@ -50,9 +50,7 @@ class SweepFolder:
         for trial in found.trials.values():
             if trial.state not in ENDED:
                 trial.state, trial.message = "waiting", ""
-                for row in self.rows(trial):
-                    if row["epoch"] > trial.epoch:
-                        trial.add(row, trial.run, config.train.select, config.cluster.workers)
+                trial.review(self.rows(trial), config.train.select, config.cluster.workers)
         return found
 
     def rows(self, trial: Trial) -> list[dict[str, Any]]:
@@ -79,18 +77,20 @@ class SweepFolder:
         document = {"config": config.model_dump(mode="json"), "space": space.document()}
         storage.write(place, json.dumps(document, indent=1).encode())
 
-    def publish(self, winner: Trial, command: str) -> None:
+    def publish(self, winner: Trial, command: str | None) -> None:
         """Put the winner's run folder at `best/`, the file that makes it valid last."""
         assert winner.best is not None
         document: dict[str, Any] = {
             "trial": winner.name,
             **winner.best.model_dump(),
-            "params": winner.params,
             "command": command,
         }
         place, data = storage.join(self.best, WINNER), json.dumps(document, indent=1).encode()
-        if storage.exists(place) and storage.read(place) == data:
-            return
+        if storage.exists(place):
+            old_winner = json.loads(storage.read(place))
+            if all(old_winner[key] == document[key] for key in ("run", "epoch")):
+                storage.write(place, data)
+                return
         old = [entry.uri for entry in storage.listing(self.best) if "/looks/" not in entry.uri]
         storage.delete(sorted(old, key=lambda uri: uri != place))
         run = RunFolder(storage.join(self.trials, winner.best.run))

@@ -11,6 +11,8 @@ from ray import tune
 from rayograph.config import Config
 from rayograph.search.folder import SweepFolder
 from rayograph.search.ledger import Handover, Ledger, State, Trial, name_of
+from rayograph.search.space import applied
+from rayograph.train import history
 
 
 class Stop(tune.Stopper):
@@ -21,7 +23,8 @@ class Stop(tune.Stopper):
 
     def __init__(self, seconds: float | None) -> None:
         self.signal: int | None = None
-        self._end = None if seconds is None else time.monotonic() + seconds
+        self._seconds = seconds
+        self._end: float | None = None
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         """Never ends a single trial."""
@@ -33,7 +36,9 @@ class Stop(tune.Stopper):
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Take the signals while the block runs."""
+        """Take the signals, and the time, while the block runs."""
+        if self._seconds is not None:
+            self._end = time.monotonic() + self._seconds
         before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
 
         def take(number: int, _frame: Any) -> None:
@@ -100,7 +105,7 @@ class Keeper(tune.Callback):
             found.state, found.message = result["ended"], result["message"]
         else:
             if result["handover"] and result["run"] != found.run:
-                found.params = trial.config["point"]["params"]
+                found.params = result["params"]
                 found.handovers = [
                     *found.handovers,
                     Handover(**result["handover"], params=found.params),
@@ -112,12 +117,13 @@ class Keeper(tune.Callback):
     def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         """A trial is over: by itself, or stopped by the scheduler, or by `Stop`."""
         found = self.ledger.named(str(trial))
-        if found.state == "running" and found.epoch >= found.epochs:
+        rows, workers = self._folder.rows(found), self._config.cluster.workers
+        found.review(rows, self._config.train.select, workers)
+        own = applied(self._config, found.params).train
+        if found.state == "running" and history.finished(rows, own):
             found.state = "finished"
         elif found.state == "running" and not self._stop.stop_all():
             found.state, found.message = "stopped", f"by {self._config.sweep.scheduler}"
-        for row in self._folder.rows(found):  # one may have been told to a process that was lost
-            found.weigh(row, self._config.train.select)
         if found.state in ("finished", "stopped"):  # of trouble it was told before
             self._note(found)
 
@@ -136,7 +142,7 @@ class Keeper(tune.Callback):
     def _lost(self, trial: Any, state: State, tail: str) -> None:
         found = self.ledger.named(str(trial))
         found.retries += 1
-        reason = str(trial.get_error()).strip().splitlines()[-1:]
+        reason = [" ".join(line.split())[:300] for line in str(trial.get_error()).splitlines()[-1:]]
         words = [f"process lost {times(found.retries)}{tail}", *reason]
         found.state, found.message = state, ": ".join(words)
         self._note(found)

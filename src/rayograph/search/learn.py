@@ -20,7 +20,7 @@ def proposer(space: Space, ledger: Ledger, seed: int) -> OptunaSearch:
     search = OptunaSearch(_distributions(space), metric="score", mode="max", sampler=sampler)
     for trial in ledger.trials.values():
         if trial.best and trial.state != "waiting":
-            search.add_evaluated_point(trial.params, trial.best.score)
+            search.add_evaluated_point(trial.best.params, trial.best.score)
     return search
 
 
@@ -29,7 +29,7 @@ def importance(space: Space, ledger: Ledger) -> dict[str, float]:
 
     Empty where fewer than four trials have a score, or all have the same.
     """
-    scored = [(t.params, t.best.score) for t in ledger.trials.values() if t.best]
+    scored = [(t.best.params, t.best.score) for t in ledger.trials.values() if t.best]
     if len(scored) < ENOUGH or len({score for _, score in scored}) == 1:
         return {}
     optuna.logging.set_verbosity(optuna.logging.WARNING)

@@ -17,14 +17,14 @@ SWEEP = "sweep.json"  # what a sweep was begun with; where it lies is a sweep
 INTERVAL_S = 1.0
 
 State = Literal["waiting", "running", "finished", "stopped", "failed", "diverged", "lost"]
-ENDED: tuple[State, ...] = ("finished", "stopped", "failed", "diverged")
-TROUBLE: tuple[State, ...] = ("failed", "diverged", "lost")
+ENDED: tuple[State, ...] = ("finished", "stopped", "diverged")  # the others are tried again
 
 
 class Best(BaseModel, extra="forbid"):
-    """A trial's best checkpoint: its run (a folder below `trials/`), epoch and figures."""
+    """A trial's best checkpoint: its run (a folder below `trials/`), parameters and figures."""
 
     run: str
+    params: dict[str, Any]
     epoch: int
     score: float
     metrics: dict[str, float | None]
@@ -39,7 +39,7 @@ class Handover(BaseModel, extra="forbid"):
 
 
 class Trial(BaseModel, extra="forbid", validate_assignment=True):
-    """A line of the ledger; `seconds` are worker-seconds spent, `last` the newest score."""
+    """A line of the ledger; `seconds` are worker-seconds spent, `last` the newest figure."""
 
     number: int
     state: State = "waiting"
@@ -69,8 +69,16 @@ class Trial(BaseModel, extra="forbid", validate_assignment=True):
         if (run, row["epoch"]) != (self.run, self.epoch):
             self.seconds = round(self.seconds + workers * row["seconds"], 3)
         self.run, self.epoch = run, row["epoch"]
-        self.last = history.score(row, select)
+        self.last = row.get(select)
         self.weigh(row, select)
+
+    def review(self, rows: Iterable[Mapping[str, Any]], select: str, workers: int) -> None:
+        """Take in the epochs of the present run, of which some may not have been told."""
+        for row in rows:
+            if row["epoch"] > self.epoch:
+                self.add(row, self.run, select, workers)
+            else:
+                self.weigh(row, select)
 
     def weigh(self, row: Mapping[str, Any], select: str) -> None:
         """Take an epoch of the present run for the best one if it is."""
@@ -78,7 +86,13 @@ class Trial(BaseModel, extra="forbid", validate_assignment=True):
         if row["checkpoint"] and (self.best is None or score > self.best.score):
             names = ("train_loss", "val_loss", "val_accuracy", "val_auroc")
             figures = {name: row.get(name) for name in names}
-            self.best = Best(run=self.run, epoch=row["epoch"], score=score, metrics=figures)
+            self.best = Best(
+                run=self.run,
+                params=self.params,
+                epoch=row["epoch"],
+                score=score,
+                metrics=figures,
+            )
 
 
 class Ledger:
@@ -95,13 +109,12 @@ class Ledger:
         """The ledger at `uri`, empty where there is none; `Failure` where it is damaged."""
         if not storage.exists(uri):
             return cls(uri)
-        lines = storage.read(uri).decode(errors="replace").splitlines()
         found = []
-        for number, line in enumerate(lines, start=1):
+        for number, line in enumerate(storage.read(uri).removesuffix(b"\n").split(b"\n"), start=1):
             try:
                 found.append(Trial.model_validate_json(line))
             except ValidationError:
-                raise Failure(f"{uri}: line {number} is damaged: {line[:80]}") from None
+                raise Failure(f"{uri}: line {number} is damaged: {line[:80]!r}") from None
         return cls(uri, found)
 
     def named(self, name: str) -> Trial:
@@ -126,6 +139,11 @@ class Ledger:
         return sorted(
             self.trials.values(), key=lambda t: (-(t.best.score if t.best else worst), t.number)
         )
+
+    def left(self, total: int) -> list[Trial]:
+        """The trials to be run, of `total` that are wanted; those that were begun count anyway."""
+        waiting = [t for _, t in sorted(self.trials.items()) if t.state not in ENDED]
+        return [trial for trial in waiting if trial.epoch or trial.number < total]
 
     def winner(self) -> Trial | None:
         """The trial with the best checkpoint of all."""

@@ -21,7 +21,7 @@ class SweepOptions(BaseModel, frozen=True, extra="forbid"):
     max_trials: int | None = Field(
         None,
         ge=1,
-        le=100_000,
+        le=10_000,
         description="trials in all; null: the whole grid, or 16",
         json_schema_extra={"unit": "trials"},
     )

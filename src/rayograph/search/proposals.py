@@ -23,10 +23,10 @@ from rayograph.train import history
 
 def points(config: Config, space: Space, keeper: Keeper) -> list[dict[str, Any]]:
     """What Tune hands to the trials of a grid or a random search: all that have not ended."""
-    trials = keeper.ledger.trials
-    for number in range(len(trials), spaces.trials(space, config)):
+    trials, total = keeper.ledger.trials, spaces.trials(space, config)
+    for number in range(len(trials), total):
         keeper.new(space.point(number, config.sweep.seed))
-    return [point(trial) for trial in trials.values() if trial.state == "waiting"]
+    return [point(trial) for trial in keeper.ledger.left(total)]
 
 
 def point(trial: Trial) -> dict[str, Any]:
@@ -68,7 +68,7 @@ class Proposals(Searcher):
         self._keeper = keeper
         self._optuna = optuna
         self._total = total
-        self._waiting = [t for t in keeper.ledger.trials.values() if t.state == "waiting"]
+        self._waiting = keeper.ledger.left(total)
         self._trials: dict[str, Trial] = {}
         self._asked: set[str] = set()
 
@@ -77,15 +77,14 @@ class Proposals(Searcher):
         if self._waiting:
             trial = self._waiting.pop(0)
         elif len(self._keeper.ledger.trials) < self._total:
-            trial = self._keeper.new(self._optuna.suggest(trial_id) or {})
+            params = self._optuna.suggest(trial_id)
+            assert params is not None, "optuna proposed nothing"
+            trial = self._keeper.new(params)
             self._asked.add(trial_id)
         else:
             return Searcher.FINISHED
         self._trials[trial_id] = trial
         return {"point": point(trial)}
-
-    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """Optuna learns from ended trials only."""
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
@@ -122,12 +121,15 @@ class Rungs(AsyncHyperBandScheduler):
 def _past(
     folder: SweepFolder, ledger: Ledger, select: str
 ) -> list[tuple[Trial, list[dict[str, Any]]]]:
-    """The epochs and scores of every trial that has some."""
+    """The epochs and scores of every trial that has some.
+
+    An unfinished one tells its last epoch again, which may not have been judged.
+    """
     found = []
     for trial in ledger.trials.values():
         rows = folder.rows(trial) if trial.epoch else []
         scores = [{"epoch": row["epoch"], "score": history.score(row, select)} for row in rows]
-        found.append((trial, scores))
+        found.append((trial, scores[:-1] if trial.state == "waiting" else scores))
     return found
 
 

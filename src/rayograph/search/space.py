@@ -4,8 +4,8 @@ A space is a flat YAML mapping. A key with a domain is searched (`optim.lr: {log
 1e-2]}`), a key with a plain value overrides the preset, and `sweep.*` says how to search.
 """
 
-import itertools
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -16,9 +16,9 @@ from ray import tune
 from ray.tune.search.sample import Domain as TuneDomain
 
 from rayograph import config as configs
-from rayograph import storage
 from rayograph.config import Config
 from rayograph.errors import UserError
+from rayograph.models.build import check as check_model
 
 RANGES = {  # kind: how many numbers it takes; Tune's own names and meanings
     "uniform": ("low", "high"),
@@ -33,7 +33,8 @@ LISTS = ("choice", "grid")
 APART = ("run", "pack", "phantom", "cluster", "checkpoint", "sweep")  # rooms that judge or place
 FIXED = ("data.uri", "train.select")  # else trials were not comparable
 PBT_ROOMS = ("optim", "augment")  # what may change while weights are handed over
-DEFAULT_TRIALS = 16
+DEFAULT_TRIALS, MOST_TRIALS = 16, 10_000
+NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,49}"
 GOLDEN = 0.381966  # a point inside a range that is no whole number where the ends are
 
 
@@ -74,6 +75,9 @@ class Domain:
         if self.kind in LISTS:
             return value
         low, high = self.values[0], self.probes()[1]
+        if self.kind.startswith("q"):
+            step = self.values[2]
+            value = type(low)(round(value / step) * step)
         return min(max(value, low), high)
 
 
@@ -85,9 +89,9 @@ class Space:
     domains: Mapping[str, Domain]
     overrides: tuple[str, ...]
 
-    def document(self) -> dict[str, Any]:
-        """The searched keys as plain data, to be compared with those of an earlier start."""
-        return {key: {d.kind: list(d.values)} for key, d in self.domains.items()}
+    def document(self) -> list[Any]:
+        """The searched keys in order as plain data, to be compared with an earlier start's."""
+        return [[key, {d.kind: list(d.values)}] for key, d in self.domains.items()]
 
     def size(self) -> int | None:
         """How many combinations there are; None unless it is a grid."""
@@ -97,8 +101,11 @@ class Space:
     def point(self, number: int, seed: int) -> dict[str, Any]:
         """The parameters of trial `number` of a grid, or of a random search."""
         if self.size() is not None:
-            rows = itertools.product(*(domain.values for domain in self.domains.values()))
-            return dict(zip(self.domains, next(itertools.islice(rows, number, None)), strict=True))
+            chosen = {}
+            for key, domain in reversed(list(self.domains.items())):  # the last key turns fastest
+                number, place = divmod(number, len(domain.values))
+                chosen[key] = domain.values[place]
+            return {key: chosen[key] for key in self.domains}
         found = {}
         for place, (key, domain) in enumerate(self.domains.items()):
             value = domain.tune().sample(random_state=np.random.default_rng([seed, number, place]))
@@ -109,14 +116,19 @@ class Space:
 def read(place: str) -> Space:
     """The space at a path or URI, or the shipped one of that name; `UserError` if it is none."""
     uri = configs.find("space", place)
-    tree = configs.mapping(storage.read(uri).decode(), place)
+    name = PurePosixPath(uri).stem
+    if not re.fullmatch(NAME, name):
+        raise UserError(
+            f"{place}: a space's file name names the sweep: letters, digits, . _ - only"
+        )
+    tree = configs.read(uri)
     domains, overrides = {}, []
     for key, value in tree.items():
         if isinstance(value, Mapping):
             domains[key] = _domain(place, key, value)
         else:
             overrides.append(f"{key}={configs.text(value)}")
-    return Space(PurePosixPath(uri).stem, domains, tuple(overrides))
+    return Space(name, domains, tuple(overrides))
 
 
 def check(space: Space, config: Config) -> Space:
@@ -144,7 +156,10 @@ def trials(space: Space, config: Config) -> int:
     limit, size = config.sweep.max_trials, space.size()
     if size is None:
         return limit or DEFAULT_TRIALS
-    return min(limit or size, size)
+    found = min(limit or size, size)
+    if found > MOST_TRIALS:
+        raise UserError(f"{space.name}: a grid of {size:,} trials; give sweep.max_trials")
+    return found
 
 
 def applied(config: Config, params: Mapping[str, Any]) -> Config:
@@ -158,6 +173,10 @@ def applied(config: Config, params: Mapping[str, Any]) -> Config:
 
 def _domain(place: str, key: str, value: Mapping[str, Any]) -> Domain:
     kinds = ", ".join((*RANGES, *LISTS))
+    if "." not in key:
+        raise UserError(
+            f"{place}: {key}: write the whole key, such as {key}.{next(iter(value), '')}"
+        )
     if len(value) != 1 or next(iter(value)) not in (*RANGES, *LISTS):
         raise UserError(f"{place}: {key}: {dict(value)} is no domain; there are {kinds}")
     kind, given = next(iter(value.items()))
@@ -176,9 +195,11 @@ def _domain(place: str, key: str, value: Mapping[str, Any]) -> Domain:
         raise UserError(f"{place}: {key}: {kind} takes [{', '.join(wanted)}], not {list(given)}")
     if numbers[0] >= numbers[1]:
         raise UserError(f"{place}: {key}: {kind}: {given[0]} is not below {given[1]}")
+    if kind.startswith("q") and numbers[2] <= 0:
+        raise UserError(f"{place}: {key}: {kind}: the step must be above 0, not {given[2]}")
     try:
-        Domain(kind, numbers).tune()
-    except ValueError as error:  # a bound that is no multiple of the step, a log of zero
+        Domain(kind, numbers).tune().sample(random_state=np.random.default_rng(0))
+    except (ValueError, ArithmeticError) as error:  # no multiple of the step, a log of zero
         raise UserError(f"{place}: {key}: {kind}: {' '.join(str(error).split())}") from None
     return Domain(kind, numbers)
 
@@ -191,6 +212,13 @@ def _typed(key: str, domain: Domain, config: Config) -> Domain:
     values = [
         applied(config, {key: v}).model_dump(mode="json")[room][name] for v in domain.probes()
     ]
+    for value in values:
+        if domain.kind == "grid" and values.count(value) > 1:
+            raise UserError(f"{key}: {configs.text(value)} stands twice in the grid")
+    if room in ("model", "data"):
+        for value in values:
+            given = applied(config, {key: value})
+            check_model(given.model, given.data.image_size)
     return Domain(domain.kind, tuple(values)) if domain.kind in LISTS else domain
 
 

@@ -17,7 +17,7 @@ from rayograph.search import driver, learn
 from rayograph.search import space as spaces
 from rayograph.search.folder import SweepFolder
 from rayograph.search.keeper import Stop
-from rayograph.search.ledger import Ledger, Trial
+from rayograph.search.ledger import ENDED, Ledger, Trial
 from rayograph.search.space import Space
 from rayograph.search.watch import Watch
 from rayograph.train.folder import RunFolder
@@ -33,6 +33,7 @@ class Outcome:
     command: str | None
     importance: dict[str, float]
     signal: int | None
+    unfinished: int
 
     def to_json(self, select: str) -> dict[str, Any]:
         """What `sweep --json` prints; the trials best first."""
@@ -63,35 +64,51 @@ def run(config: Config, space: Space, words: Sequence[str], console: Console) ->
     folder = SweepFolder.of(config, space)
     folder.begin(config, space)
     ledger, stop = folder.ledger(config), Stop(config.sweep.max_time)
-    waiting = sum(trial.state == "waiting" for trial in ledger.trials.values())
-    total = max(spaces.trials(space, config), len(ledger.trials))
-    console.print(
-        f"sweep: {folder.uri}, {total} trials, {len(ledger.trials) - waiting} ended before"
-    )
-    if waiting or len(ledger.trials) < total:
+    total = spaces.trials(space, config)
+    ended = sum(trial.state in ENDED for trial in ledger.trials.values())
+    console.print(f"sweep: {folder.uri}, {max(total, ended)} trials, {ended} ended before")
+    if _unfinished(ledger, total):
         workers = config.cluster.workers
         with session.connected(workers * config.cluster.cpus_per_worker, workers > 1):
             if missing := launch.missing(config.cluster):
                 console.print(missing)
-            watch = Watch(console, config.train.select, driver.capacity(config.cluster))
+            watch = Watch(console, config, driver.capacity(config.cluster))
             with watch.over(ledger):
                 driver.search(config, space, folder, ledger, dataset.uri, stop, watch.changed)
     winner = ledger.winner()
     command = None
     if winner is not None:
-        command = repeats(winner, space, words, config.run.name)
+        command = repeats(winner, space, words, config)
         folder.publish(winner, command)
-    return Outcome(folder, ledger, winner, command, learn.importance(space, ledger), stop.signal)
-
-
-def repeats(winner: Trial, space: Space, words: Sequence[str], name: str) -> str:
-    """The command line that trains the winner as a plain run."""
-    preset, *given = words
-    kept = [w for w in (*space.overrides, *given) if not w.startswith(("sweep.", "run.name="))]
-    own = [f"{key}={configs.text(value)}" for key, value in winner.params.items()]
-    return shlex.join(
-        ["rayograph", "train", preset, *kept, *own, f"run.name={name}-{space.name}-winner"]
+    return Outcome(
+        folder=folder,
+        ledger=ledger,
+        winner=winner,
+        command=command,
+        importance=learn.importance(space, ledger),
+        signal=stop.signal,
+        unfinished=_unfinished(ledger, total),
     )
+
+
+def _unfinished(ledger: Ledger, total: int) -> int:
+    """How many trials are to be run yet, of `total` that are wanted."""
+    return len(ledger.left(total)) + max(0, total - len(ledger.trials))
+
+
+def repeats(winner: Trial, space: Space, words: Sequence[str], config: Config) -> str | None:
+    """The command line that trains the winner as a plain run; none if it took over weights."""
+    if winner.best is None or winner.best.run != winner.name:
+        return None
+    preset, *given = words
+    run = f"{config.run.name}-{space.name}-winner"
+    places = [f"run.storage={config.run.storage}", f"run.name={run}"]
+    if config.data.uri != "phantom":
+        places.append(f"data.uri={config.data.uri}")
+    apart = ("sweep.", "run.name=", "run.storage=", "data.uri=")
+    kept = [word for word in (*space.overrides, *given) if not word.startswith(apart)]
+    own = [f"{key}={configs.text(value)}" for key, value in winner.best.params.items()]
+    return shlex.join(["rayograph", "train", preset, *kept, *own, *places])
 
 
 def clash(space: Space, overrides: Sequence[str]) -> None:

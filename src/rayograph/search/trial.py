@@ -39,19 +39,19 @@ def trial(given: Mapping[str, Any], job: Mapping[str, Any]) -> None:
     name, point = tune.get_context().get_trial_name(), given["point"]
     run, source = _place(name, point)
     shared = configs.parse(job["config"])
-    update = {"name": run, "start_from": source and source["checkpoint"]}
+    update = {"name": run} | ({"start_from": source["checkpoint"]} if source else {})
     shared = shared.model_copy(update={"run": shared.run.model_copy(update=update)})
     report = _Reports(name, run, point["params"], shared, source, job["hands_over"])
     try:
         _train(applied(shared, point["params"]), report)
     except Diverged as error:
-        report.end("diverged", str(error))
+        report.end("diverged", error)
     except (UserError, Failure) as error:
-        report.end("failed", str(error))
+        report.end("failed", error)
     except Exception as error:
         place = storage.join(shared.run.storage, run, "error.txt")
         storage.write(place, traceback.format_exc().encode())
-        report.end("failed", f"{type(error).__name__}: {error}; see {place}")
+        report.end("failed", f"{place}: {type(error).__name__}: {error}")
 
 
 def _place(name: str, point: Mapping[str, Any]) -> tuple[str, Mapping[str, Any] | None]:
@@ -69,9 +69,11 @@ def _place(name: str, point: Mapping[str, Any]) -> tuple[str, Mapping[str, Any] 
 def _train(config: Config, show: Callable[[Row], None]) -> None:
     folder = RunFolder.of(config)
     rows = folder.history()
-    if history.finished(rows, config.train):  # the sweep was stopped before it heard of it
+    if rows:  # the sweep may have been stopped before it had judged this epoch
         show(rows[-1])
-    elif config.cluster.workers == 1:
+    if history.finished(rows, config.train):
+        return
+    if config.cluster.workers == 1:
         local.run(config, show)
     else:
         launch.fit(config, *launch.prepare_run(config), show)
@@ -98,8 +100,14 @@ class _Reports:
     def __call__(self, row: Row) -> None:
         """Report an epoch; where weights are handed over with a pointer to its checkpoint."""
         score = history.score(row, self._config.train.select)
-        facts = {"row": dict(row), "run": self._run, "handover": self._source}
-        metrics = {"epoch": row["epoch"], "score": score, **facts}
+        metrics = {
+            "epoch": row["epoch"],
+            "score": score,
+            "row": dict(row),
+            "run": self._run,
+            "params": self._pointer["params"],
+            "handover": self._source,
+        }
         if not (self._hands_over and row["checkpoint"]):
             tune.report(metrics)
             return
@@ -109,6 +117,6 @@ class _Reports:
             Path(folder, POINTER).write_text(json.dumps(self._pointer | pointer))
             tune.report(metrics, checkpoint=tune.Checkpoint.from_directory(folder))
 
-    def end(self, state: str, message: str) -> None:
+    def end(self, state: str, reason: object) -> None:
         """Say how the trial ended that could not go on."""
-        tune.report({"ended": state, "message": message})
+        tune.report({"ended": state, "message": " ".join(str(reason).split())[:300]})

@@ -11,6 +11,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from rayograph.config import Config
 from rayograph.search.ledger import ENDED, Ledger, Trial
 from rayograph.train.lines import clock
 
@@ -21,9 +22,10 @@ MOST = 40  # rows of the live table; a screen holds no more
 class Watch:
     """Shows a sweep's trials as they change."""
 
-    def __init__(self, console: Console, select: str, at_once: int) -> None:
+    def __init__(self, console: Console, config: Config, at_once: int) -> None:
         self._console = console
-        self._select = select
+        self._select = config.train.select
+        self._workers = config.cluster.workers
         self._at_once = at_once
         self._ledger: Ledger | None = None
 
@@ -42,10 +44,10 @@ class Watch:
         if self._console.is_terminal:
             return
         parts = [f"{trial.name}  {trial.state}", f"epoch {trial.epoch}/{trial.epochs}"]
-        if trial.last is not None and trial.state == "running" and trial.epoch:
-            parts.append(f"{self._select} {shown(trial.last, self._select)}")
+        if trial.state == "running" and trial.last is not None:
+            parts.append(f"{self._select} {trial.last:.4f}")
         elif trial.best is not None:
-            parts.append(f"best {self._select} {shown(trial.best.score, self._select)}")
+            parts.append(f"best {self._select} {best(trial, self._select)}")
         parts += [words(trial.params), trial.message]
         self._console.print("  ".join(filter(None, parts)), highlight=False, soft_wrap=True)
 
@@ -54,7 +56,7 @@ class Watch:
         trials = self._ledger.ranked()
         order = {"running": 0, "waiting": 2}
         trials.sort(key=lambda trial: order.get(trial.state, 1))
-        parts: list[RenderableType] = [table(trials[:MOST], self._select)]
+        parts: list[RenderableType] = [table(trials[:MOST], self._select, self._workers)]
         if len(trials) > MOST:
             parts.append(Text(f"and {len(trials) - MOST} more"))
         parts.append(Text(self._total()))
@@ -62,31 +64,47 @@ class Watch:
 
     def _total(self) -> str:
         assert self._ledger is not None
-        trials = self._ledger.trials.values()
+        trials = list(self._ledger.trials.values())
         done = sum(trial.state in ENDED for trial in trials)
-        left = sum(seconds_left(t) or 0 for t in trials if t.state not in ENDED)
-        return f"{done} of {len(trials)} trials done, at most {clock(left / self._at_once)} left"
+        paces = [pace for trial in trials if (pace := trial.seconds_per_epoch) is not None]
+        text = f"{done} of {len(trials)} trials done"
+        if not paces:
+            return text
+        usual = sum(paces) / len(paces)
+        left = sum(
+            (t.epochs - t.epoch) * (t.seconds_per_epoch or usual)
+            for t in trials
+            if t.state not in ENDED
+        )
+        return f"{text}, at most {clock(left / self._workers / self._at_once)} left"
 
 
-def table(trials: list[Trial], select: str) -> Table:
+def table(trials: list[Trial], select: str, workers: int) -> Table:
     """The trials as a table, in their order."""
     keys = list(dict.fromkeys(key for trial in trials for key in trial.params))
     found = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for head in ("trial", *keys, "epoch", f"best {select}", "state", "left"):
+    for head in ("trial", *keys, "epoch", f"best {select}", "worker-s", "left", "state"):
         found.add_column(head, justify="left" if head in ("trial", "state") else "right")
     for trial in trials:
-        best = shown(trial.best.score, select) if trial.best else "–"
-        left = seconds_left(trial) if trial.state == "running" else None
+        pace = trial.seconds_per_epoch if trial.state == "running" else None
+        left = "" if pace is None else clock(pace * (trial.epochs - trial.epoch) / workers)
         state = f"{trial.state}: {trial.message}" if trial.message else trial.state
         found.add_row(
             trial.name,
             *(value(trial.params.get(key)) for key in keys),
             f"{trial.epoch}/{trial.epochs}",
-            best,
+            best(trial, select),
+            f"{trial.seconds:.1f}",
+            left,
             Text(state, style=LOOK.get(trial.state, "red")),
-            "" if left is None else clock(left),
         )
     return found
+
+
+def best(trial: Trial, select: str) -> str:
+    """A trial's best figure; a dash before its first checkpoint, or where it is undefined."""
+    found = trial.best.metrics.get(select) if trial.best else None
+    return "–" if found is None else f"{found:.4f}"
 
 
 def words(params: Mapping[str, Any]) -> str:
@@ -99,14 +117,3 @@ def value(given: Any) -> str:
     if isinstance(given, float):
         return f"{given:.4g}"
     return given if isinstance(given, str) else json.dumps(given)
-
-
-def shown(score: float, select: str) -> str:
-    """A score as its metric: a loss is scored by its negative."""
-    return f"{-score if select.endswith('loss') else score:.4f}"
-
-
-def seconds_left(trial: Trial) -> float | None:
-    """How long a trial still takes at its own pace, in worker-seconds; None before an epoch."""
-    each = trial.seconds_per_epoch
-    return None if each is None else each * (trial.epochs - trial.epoch)
