@@ -15,6 +15,8 @@ from tests import seaweed
 REPOSITORY = Path(__file__).parents[1]
 START_S = 120
 CPUS = 4
+SUBMIT = ("--working-dir", ".", "--runtime-env", "job/runtime_env.yaml",
+          "--entrypoint-num-cpus", "0", "--")  # fmt: skip
 START = ("-m", "ray.scripts.scripts", "start")
 
 
@@ -79,10 +81,7 @@ def ray(*words: str, env: dict[str, str]) -> "subprocess.CompletedProcess[str]":
 
 def submit(cluster: dict[str, str], script: str, *words: str) -> str:
     """Submit a script as the documentation says, and return what it printed."""
-    done = ray(
-        "job", "submit", "--working-dir", ".", "--runtime-env", "job/runtime_env.yaml",
-        "--entrypoint-num-cpus", "0", "--", "python", script, *words, env=cluster,
-    )  # fmt: skip
+    done = ray("job", "submit", *SUBMIT, "python", script, *words, env=cluster)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
 
