@@ -98,7 +98,7 @@ def test_jobs_run_on_hosts_and_the_nodes_hold_the_credentials(
     assert parts == {"data", "device", "compute", "workers"}
     assert any("rayograph_checkpoint_seconds" in name for name in seen)
 
-    tab = urllib.request.urlopen(f"{submitter['RAY_ADDRESS']}/api/train/v2/runs", timeout=30)
+    tab = urllib.request.urlopen(f"{submitter['RAY_ADDRESS']}/api/train/v2/runs/v1", timeout=30)
     assert [run["name"] for run in json.load(tab)["train_runs"]] == ["demo"], "the Train tab"
 
     space = f"{bucket}/spaces/hosts.yaml"

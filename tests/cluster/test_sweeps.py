@@ -213,7 +213,7 @@ def test_twenty_stopped_trials_leave_nothing_behind(
 def groups(cluster: dict[str, str]) -> int:
     """The placement groups that hold something."""
     found = state.list_placement_groups(address=cluster["RAY_ADDRESS"], limit=1000)
-    return sum(group.state != "REMOVED" for group in found)
+    return sum(group.state == "CREATED" for group in found)
 
 
 def left(cluster: dict[str, str]) -> dict[str, float]:
