@@ -1,5 +1,7 @@
-"""The local overlay's pods under a kubelet's constraints, without a kubelet: a root file system that
-cannot be written, no capabilities, uid 1000, and nothing mounted but what the manifests mount.
+"""The local overlay's pods under a kubelet's constraints, without a kubelet.
+
+The root file system cannot be written, there are no capabilities, the user is 1000, and nothing is
+mounted but what the manifests mount.
 """
 
 import os
@@ -45,7 +47,7 @@ def test_a_training_job_runs_in_confined_pods(tmp_path: Path) -> None:
     (tmp_path / "store").write_text(
         _confined(store, told, shlex.join([*container["command"], *container["args"]]))
     )
-    cpus = worker.count * worker.spec["containers"][0]["resources"]["limits"]["cpu"].count("1")
+    cpus = worker.count * int(worker.spec["containers"][0]["resources"]["limits"]["cpu"])
     (tmp_path / "head").write_text(  # one Ray node for all, since there is one address
         _confined(head, {"CPUS": str(cpus)}, START + head.owner["spec"]["entrypoint"])
     )
@@ -56,10 +58,17 @@ def test_a_training_job_runs_in_confined_pods(tmp_path: Path) -> None:
         f"unshare --mount bash {tmp_path}/head\n"
     )
     namespaces = ["--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"]
-    done = subprocess.run(
-        ["unshare", *namespaces, "bash", tmp_path / "all"],
-        capture_output=True, text=True, check=False, timeout=400,
-    )  # fmt: skip
+    places = {Path(m["mountPath"]) for p in (store, head)
+              for m in p.spec["containers"][0]["volumeMounts"]}  # fmt: skip
+    absent = [place for place in places if not place.exists()]
+    try:
+        done = subprocess.run(
+            ["unshare", *namespaces, "bash", tmp_path / "all"],
+            capture_output=True, text=True, check=False, timeout=400,
+        )  # fmt: skip
+    finally:
+        for place in absent:  # something to mount upon, outside the namespaces too
+            place.rmdir()
     told_all = done.stdout + done.stderr + (tmp_path / "store.log").read_text()[-2000:]
     assert done.returncode == 0, told_all
     assert "best model: s3://films/runs/demo/best/model.safetensors" in done.stdout, told_all
@@ -70,12 +79,12 @@ def _confined(pod: Pod, variables: dict[str, str], command: str) -> str:
     """A script that mounts what the pod mounts, gives up its rights, and runs the command."""
     container, context = pod.spec["containers"][0], pod.spec["securityContext"]
     volumes = {volume["name"]: volume for volume in pod.spec["volumes"]}
-    lines = ["set -e", "mount --make-rprivate /", "mkdir -p /run/kept"]
+    lines = ["set -e", "mount --make-rprivate /", "mount -t tmpfs kept /mnt"]
     kept = [Path(sys.prefix), Path(sys.base_prefix), REPOSITORY / "src"]
     hidden = ["/root", *(mount["mountPath"] for mount in container["volumeMounts"])]
     kept = [path for path in kept if any(path.is_relative_to(place) for place in hidden)]
     for number, path in enumerate(kept):
-        lines.append(f"mkdir -p /run/kept/{number}; mount --bind {path} /run/kept/{number}")
+        lines.append(f"mkdir /mnt/{number}; mount --bind {path} /mnt/{number}")
     lines += ["mount -t tmpfs -o mode=755 root /root", "mount -t tmpfs -o mode=755 home /home"]
     lines.append("mkdir -p /home/ray")
     for mount in container["volumeMounts"]:
@@ -86,8 +95,12 @@ def _confined(pod: Pod, variables: dict[str, str], command: str) -> str:
                 lines.append(f"printf %s {shlex.quote(text)} >{place}/{name}")
             lines.append(f"mount -o remount,ro {place}")
     for number, path in enumerate(kept):
-        lines.append(f"mkdir -p {path}; mount --bind /run/kept/{number} {path}")
-    lines += ["mount -o remount,ro,bind /", "mount -o remount,ro /root", "mount -o remount,ro /home"]
+        lines.append(f"mkdir -p {path}; mount --bind /mnt/{number} {path}")
+    lines += [
+        "mount -o remount,ro,bind /",
+        "mount -o remount,ro /root",
+        "mount -o remount,ro /home",
+    ]
     given = {
         "HOME": "/home/ray", "PATH": f"{sys.prefix}/bin:/usr/bin:/bin", "LANG": "C.UTF-8",
         "PYTHONPATH": str(REPOSITORY / "src"),

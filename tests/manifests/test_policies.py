@@ -173,9 +173,10 @@ def test_everything_belongs_to_a_part_that_can_be_applied_alone(where: str) -> N
             assert found["metadata"]["namespace"] == "rayograph", name
     for pod in kube.pods(where):
         if pod.role != "store":
-            assert pod.labels["rayograph.io/part"] == pod.owner["metadata"]["labels"][
-                "rayograph.io/part"
-            ], pod.name
+            assert (
+                pod.labels["rayograph.io/part"]
+                == pod.owner["metadata"]["labels"]["rayograph.io/part"]
+            ), pod.name
 
 
 def test_a_retry_resumes_and_what_ends_is_cleaned_up(where: str) -> None:
