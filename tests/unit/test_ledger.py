@@ -10,8 +10,9 @@ from ray.tune.schedulers import AsyncHyperBandScheduler
 
 from rayograph import config as configs
 from rayograph import storage, tables
-from rayograph.errors import Failure
+from rayograph.errors import Failure, UserError
 from rayograph.search import learn, watch
+from rayograph.search.folder import SweepFolder
 from rayograph.search.ledger import Ledger, Trial
 from rayograph.search.proposals import Rungs
 from rayograph.search.space import Domain, Space
@@ -180,6 +181,20 @@ def test_what_has_not_ended_is_left_to_do_and_no_more_than_is_wanted() -> None:
     ledger.trials[7].add(row(1, 0.5), "trial_00007", "val_auroc", 1)
     assert [t.number for t in ledger.left(8)] == [3, 4, 5, 6, 7]
     assert [t.number for t in ledger.left(6)] == [3, 4, 5, 7], "what was begun is ended"
+
+
+def test_a_sweep_begun_otherwise_is_refused_and_more_trials_are_not(tmp_path: Path) -> None:
+    def begin(space: Space, *words: str) -> None:
+        config = configs.load(None, [f"run.storage={tmp_path}", *words])
+        SweepFolder.of(config, space).begin(config, space)
+
+    begin(SPACE)
+    begin(SPACE, "sweep.max_trials=99", "cluster.workers=2", "sweep.max_time=5")
+    with pytest.raises(UserError, match=r"begun with another train.seed; give a new run.name"):
+        begin(SPACE, "train.seed=1")
+    wider = Space("s", {"optim.lr": Domain("uniform", (0.0, 3.0))}, SPACE.overrides)
+    with pytest.raises(UserError, match=r"begun with another space"):
+        begin(wider)
 
 
 def test_epochs_that_were_not_told_are_taken_in() -> None:
