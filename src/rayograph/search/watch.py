@@ -36,7 +36,12 @@ class Watch:
         if not self._console.is_terminal:
             yield
             return
-        with Live(get_renderable=self._screen, console=self._console, refresh_per_second=2):
+        with Live(
+            get_renderable=self._screen,
+            console=self._console,
+            refresh_per_second=2,
+            transient=True,  # the command's result is the table at its end
+        ):
             yield
 
     def changed(self, trial: Trial) -> None:
