@@ -21,7 +21,6 @@ SETTINGS = {
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",  # a report is committed when the controller looks
     "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",  # else each print of a worker shows twice
     "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "300",  # a busy machine, or one that is being rented
-    "RAY_TRAIN_ENABLE_STATE_TRACKING": "1",  # the dashboard's Train tab
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # workers use this environment, not a copy of it
 }
 
@@ -44,7 +43,9 @@ def connected(cpus: int, dashboard: bool = False) -> Iterator[None]:
     address = os.environ.get("RAY_ADDRESS")
     if address and address.startswith("http"):
         raise UserError(f"RAY_ADDRESS={address}: is for `ray job submit`; submit, or unset it")
-    if not address:
+    if address:
+        os.environ.setdefault("RAY_TRAIN_ENABLE_STATE_TRACKING", "1")  # the dashboard's Train tab
+    else:
         options |= {"address": "local", "include_dashboard": dashboard}
         options["num_cpus"] = max(cpus, os.cpu_count() or 1)
     on_sigterm = signal.getsignal(signal.SIGTERM)

@@ -33,8 +33,7 @@ def trial(given: Mapping[str, Any], job: Mapping[str, Any]) -> None:
 
     `given` holds the point: its number and parameters, and the run to go on with; `job` the config
     that all trials share, and whether the scheduler hands weights over. What goes wrong is
-    reported, not raised: to start again would not change it. A lost process is Tune's to start
-    again.
+    reported, not raised, so that Tune starts again only what has lost its process.
     """
     name, point = tune.get_context().get_trial_name(), given["point"]
     run, source = _place(name, point)
