@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from ray.util import state
 
-from tests import head, proxy
+from tests import faults, head
 from tests.conftest import REPOSITORY, rayograph
 
 pytestmark = pytest.mark.cluster
@@ -46,8 +46,9 @@ def test_a_wrong_secret_a_missing_bucket_and_a_slow_store_are_told(s3: str) -> N
     status, found = examined("s3://nowhere-at-all/x")
     assert status == 1
     assert any("the bucket nowhere-at-all does not exist" in e for e in lines(found, "fail"))
-    with proxy.slow(os.environ["AWS_ENDPOINT_URL"], 0.15) as endpoint:
-        status, found = examined(s3, AWS_ENDPOINT_URL=endpoint)
+    late = faults.far(latency=0.15)
+    with faults.between(os.environ["AWS_ENDPOINT_URL"], *late) as proxy:
+        status, found = examined(s3, AWS_ENDPOINT_URL=proxy.endpoint)
     assert (status, found["worst"]) == (0, "warn")
     told = [e for e in lines(found, "warn") if e.startswith("store from")]
     assert len(told) == 2, "from this machine and from the node"
