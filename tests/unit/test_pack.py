@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from rayograph.data import dataset, film, inspection, phantom
+from rayograph.data import dataset, film, inspection, phantom, stream
 from rayograph.data.dataset import Dataset, Recipe
 from rayograph.data.options import PackOptions
 from rayograph.data.pack import rows_per_batch
@@ -37,15 +38,15 @@ def test_every_film_is_in_exactly_one_shard_and_the_index_says_which(
     packed: Dataset, films: Path
 ) -> None:
     ids = []
-    for name, part in packed.manifest.splits.items():
+    for name in packed.manifest.splits:
         index = packed.index(name)
-        read = [packed.fetch(shard, batch) for shard, batch in part.batches]
-        names = [n for batch in read for n in batch.column("sample_id").to_pylist()]
+        read = [replace(b, films=b.films.copy()) for b in stream.stored(packed, name)]
+        names = [n for batch in read for n in batch.ids]
         assert names == index.column("sample_id").to_pylist()
-        labels = np.concatenate([batch.column("label").to_numpy() for batch in read])
+        labels = np.concatenate([batch.labels for batch in read])
         assert (labels == index.column("label").to_numpy()).all()
         ids += names
-        stored = dataset.pixels(read[0], packed.manifest.recipe)[5]
+        stored = read[0].films[5]
         original = (films / names[5]).read_bytes()
         assert (stored == film.read(original, Recipe(size=32, resize="crop"))).all()
         assert index.column("sha256")[5].as_py() == hashlib.sha256(original).hexdigest()
@@ -59,13 +60,13 @@ def test_a_shard_is_an_arrow_stream_that_other_programs_read(packed: Dataset) ->
 
 
 def test_record_batches_have_a_power_of_two_rows_that_leaves_64() -> None:
-    assert [rows_per_batch(n, 256**2) for n in (10, 1008, 2048, 4451, 8064, 8065, 10**6)] == [
+    assert [rows_per_batch(n, 128**2) for n in (10, 1008, 2048, 4451, 8064, 8065, 10**6)] == [
         16, 16, 32, 64, 64, 128, 128,
     ]  # fmt: skip
 
 
-def test_a_record_batch_of_large_films_is_8_mebibytes_at_most() -> None:
-    assert [rows_per_batch(10**6, size**2) for size in (256, 320, 512, 1024)] == [128, 64, 32, 16]
+def test_a_record_batch_of_large_films_is_2_mebibytes_at_most() -> None:
+    assert [rows_per_batch(10**6, size**2) for size in (256, 320, 512, 1024)] == [32, 16, 8, 2]
 
 
 def test_a_film_outside_the_parts_is_no_class_of_its_own(few: Path, tmp_path: Path) -> None:
@@ -198,7 +199,7 @@ def test_damage_is_found_by_inspection_and_by_reading(few: Path, tmp_path: Path)
     with pytest.raises(Failure, match=r"sha256 .* expected"):
         inspection.verify(found)
     with pytest.raises(Failure, match=r"xxh3 .* expected"):
-        found.fetch(shard, batch)
+        list(stream.stored(found, "train"))
 
 
 def test_a_manifest_that_lies_is_refused(few: Path, tmp_path: Path) -> None:

@@ -18,12 +18,18 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return storage.join(request.getfixturevalue("s3"), "storage", tmp_path.name)
 
 
+def read_range(uri: str, offset: int, length: int) -> bytes:
+    into = bytearray(length)
+    storage.Ranges().read(uri, offset, memoryview(into))
+    return bytes(into)
+
+
 def test_what_is_written_is_read_listed_and_deleted(place: str) -> None:
     one, two = storage.join(place, "a/one name ü.bin"), storage.join(place, "b.bin")
     storage.write(one, b"0123456789")
     storage.write(two, b"")
     assert storage.read(one) == b"0123456789"
-    assert storage.read_range(one, 3, 4) == b"3456"
+    assert read_range(one, 3, 4) == b"3456"
     assert [entry.uri for entry in storage.listing(place)] == [one, two]
     assert storage.exists(one)
     storage.copy(one, two)
@@ -39,7 +45,7 @@ def test_a_large_object_goes_up_in_parts_and_comes_back(place: str, tmp_path: Pa
     uri = storage.join(place, "large.bin")
     storage.upload(uri, tmp_path / "large")
     assert storage.read(uri) == data
-    assert storage.read_range(uri, len(data) - 7, 7) == data[-7:]
+    assert read_range(uri, len(data) - 7, 7) == data[-7:]
 
 
 def test_more_objects_are_listed_than_one_page_holds(s3: str) -> None:
@@ -53,14 +59,14 @@ def test_reading_past_the_end_is_a_failure_that_says_so(place: str) -> None:
     uri = storage.join(place, "short")
     storage.write(uri, b"0123456789")
     with pytest.raises(Failure, match="4 bytes at 6 where 8 should be"):
-        storage.read_range(uri, 6, 8)
+        read_range(uri, 6, 8)
 
 
 def test_what_is_absent_is_named(place: str) -> None:
     with pytest.raises(storage.NotFoundError, match=r"absent\.bin: nothing there"):
         storage.read(storage.join(place, "absent.bin"))
     with pytest.raises(storage.NotFoundError):
-        storage.read_range(storage.join(place, "absent.bin"), 0, 1)
+        read_range(storage.join(place, "absent.bin"), 0, 1)
 
 
 def test_a_failed_write_leaves_the_old_object(tmp_path: Path) -> None:

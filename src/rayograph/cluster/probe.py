@@ -60,10 +60,10 @@ def store(uri: str) -> dict[str, float] | str:
         try:
             with _timed() as read:
                 whole = storage.fetch(place)
-            parts = []
+            parts, part, ranges = [], bytearray(1000), storage.Ranges()
             for number in range(SMALL_READS):
                 with _timed() as small:
-                    part = storage.read_range(place, 1000 * number, 1000)
+                    ranges.read(place, 1000 * number, memoryview(part))
                 parts.append(small[0])
                 if part != data[1000 * number : 1000 * (number + 1)]:
                     return f"{place}: a ranged read gave other bytes than were written"

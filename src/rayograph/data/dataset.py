@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import re
+from collections import deque
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
@@ -19,6 +20,8 @@ import xxhash
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from rayograph import storage
+from rayograph.data.cache import Cache
+from rayograph.data.codec import arrow_type
 from rayograph.errors import Failure, UserError
 
 MANIFEST = "dataset.json"
@@ -119,7 +122,8 @@ class Manifest(BaseModel, frozen=True, extra="forbid"):
     classes: Annotated[tuple[str, ...], Field(min_length=2)]
     recipe: Recipe
     channels: Literal[1] = 1
-    codec: Literal["raw"] = "raw"
+    codec: Literal["raw", "jpeg"] = "raw"
+    quality: Annotated[int, Field(ge=1, le=100)] | None = None
     mean: Annotated[float, Field(ge=0, le=1)]
     std: Annotated[float, Field(gt=0, le=1)]
     splits: dict[Literal["train", "val", "test"], Split]
@@ -148,13 +152,30 @@ class Manifest(BaseModel, frozen=True, extra="forbid"):
 class Dataset:
     """A packed dataset that lies in storage."""
 
-    def __init__(self, uri: str, manifest: Manifest) -> None:
+    def __init__(self, uri: str, manifest: Manifest, cache: Cache | None) -> None:
         self.uri = uri
         self.manifest = manifest
+        self.cache = cache
+        self.memory: deque[bytearray] = deque()  # of record batches; fresh memory costs as much
+        # as a third of receiving into it, so that readers of all splits and epochs share this
+
+    @cached_property
+    def largest_batch(self) -> int:
+        """Bytes of the largest record batch."""
+        parts = self.manifest.splits.values()
+        return max(batch.bytes for part in parts for _, batch in part.batches)
+
+    @cached_property
+    def schema(self) -> Any:
+        """The Arrow schema of its shards."""
+        return schema(self.manifest.recipe, self.manifest.codec)
 
     @classmethod
-    def open(cls, uri: str) -> "Dataset":
-        """Read and check `dataset.json`; `UserError` where there is none or it is not one."""
+    def open(cls, uri: str, cache: Cache | None = None) -> "Dataset":
+        """Read and check `dataset.json`; `UserError` where there is none or it is not one.
+
+        `cache` keeps what is read of it on this node's disk.
+        """
         uri = storage.absolute(uri)
         place = storage.join(uri, MANIFEST)
         try:
@@ -172,7 +193,7 @@ class Dataset:
             raise UserError(f"{place}: not a packed dataset: {where}: {first['msg']}") from None
         if manifest.fingerprint != manifest.computed_fingerprint():
             raise UserError(f"{place}: its fingerprint does not fit its content; pack again")
-        return cls(uri, manifest)
+        return cls(uri, manifest, None if storage.is_local(uri) else cache)
 
     def split(self, name: str) -> Split:
         """One split; `UserError` where the dataset has none of that name."""
@@ -191,34 +212,39 @@ class Dataset:
             raise Failure(f"{self.uri}: {INDEX} has {table.num_rows} {split} films, not {expected}")
         return table
 
-    def fetch(self, shard: Shard, batch: RecordBatch) -> Any:
-        """One verified record batch from storage, as a `pyarrow.RecordBatch`."""
-        uri = storage.join(self.uri, shard.path)
-        data = storage.read_range(uri, batch.offset, batch.bytes)
-        found = xxhash.xxh3_64_hexdigest(data)
-        if found != batch.xxh3:
-            raise Failure(
-                f"{uri}: record batch at {batch.offset}: xxh3 {found}, expected {batch.xxh3}; "
-                "the object is damaged: pack again"
-            )
-        return pa.ipc.read_record_batch(pa.py_buffer(data), schema(self.manifest.recipe))
+    def place(self, shard: Shard) -> str:
+        """The URI of a shard."""
+        return storage.join(self.uri, shard.path)
+
+    def parse(self, data: memoryview, shard: Shard, batch: RecordBatch) -> Any:
+        """The `pyarrow.RecordBatch` in the verified bytes of a record batch, which it looks into.
+
+        `Failure` where they are none of this dataset's.
+        """
+        where = f"{self.place(shard)}: record batch at {batch.offset}"
+        try:
+            found = pa.ipc.read_record_batch(pa.py_buffer(data), self.schema)
+            found.validate(full=True)
+        except (pa.ArrowException, OSError) as error:
+            reason = " ".join(str(error).split())
+            raise Failure(f"{where} cannot be read: {reason}; pack again") from None
+        if found.num_rows != batch.rows or any(column.null_count for column in found.columns):
+            raise Failure(f"{where} does not hold {batch.rows} films; pack again")
+        return found
 
 
-def schema(recipe: Recipe) -> Any:
-    """The Arrow schema of a shard of raw films."""
+def digest(data: memoryview | bytes) -> str:
+    """The hash that a record batch is verified by."""
+    return xxhash.xxh3_64_hexdigest(data)
+
+
+def schema(recipe: Recipe, codec: str) -> Any:
+    """The Arrow schema of a shard."""
     return pa.schema(
         [
-            ("image", pa.binary(recipe.size * recipe.size)),
+            ("image", arrow_type(codec, recipe.size)),
             ("sample_id", pa.string()),
             ("patient_id", pa.string()),
             ("label", pa.int32()),
         ]
     )
-
-
-def pixels(batch: Any, recipe: Recipe) -> npt.NDArray[np.uint8]:
-    """The films of a record batch without copying: uint8 of shape [rows, size, size]."""
-    column = batch.column("image")
-    size = recipe.size
-    flat = np.frombuffer(column.buffers()[1], dtype=np.uint8, count=len(column) * size * size)
-    return flat.reshape(len(column), size, size)

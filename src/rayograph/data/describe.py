@@ -12,6 +12,7 @@ from PIL import Image
 
 from rayograph.data import dataset, split
 from rayograph.data.dataset import Finding, Manifest, Recipe, Split
+from rayograph.data.options import PackOptions
 from rayograph.data.shard import Packed, ShardTask
 from rayograph.data.source import Listed, Source
 
@@ -41,10 +42,11 @@ def manifest(
     name: str,
     source: Source,
     recipe: Recipe,
+    options: PackOptions,
     films: Sequence[Stored],
     results: Sequence[Packed],
     digests: Mapping[str, str],
-    rejected: int,
+    rejected: Mapping[str, str],
 ) -> Manifest:
     """The manifest of what was packed, with its fingerprint."""
     mean, std = _moments([p for p in results if p.shard.path.startswith("train/")], recipe)
@@ -52,12 +54,14 @@ def manifest(
         name=name,
         classes=source.classes,
         recipe=recipe,
+        codec=options.codec,
+        quality=options.quality if options.codec == "jpeg" else None,
         mean=mean,
         std=std,
         splits=dict(_splits(source, films, results)),
         findings=source.findings + tuple(_leaks(films, results, digests)),
         ignored=dict(source.ignored),
-        rejected=rejected,
+        rejected=len(rejected),
     )
     return found.model_copy(update={"fingerprint": found.computed_fingerprint()})
 

@@ -18,6 +18,18 @@ class DataOptions(BaseModel, frozen=True, extra="forbid"):
     image_size: int = Field(
         128, ge=16, le=2048, description="what the model sees", json_schema_extra={"unit": "pixels"}
     )
+    cache: str | None = Field(
+        None,
+        description="folder on each node's own disk for what was read; null: none, as films of "
+        "patients are left on no disk unasked",
+        json_schema_extra={"unit": "path"},
+    )
+    cache_bytes: int = Field(
+        50_000_000_000,
+        ge=1_000_000,
+        description="what that folder may hold; the least recently used makes room",
+        json_schema_extra={"unit": "bytes"},
+    )
 
 
 class PhantomOptions(BaseModel, frozen=True, extra="forbid"):
@@ -47,8 +59,13 @@ class PackOptions(BaseModel, frozen=True, extra="forbid"):
         description="crop: short side to size, centre kept; fit: long side to size, black padding",
         json_schema_extra={"unit": "name"},
     )
-    codec: Literal["raw"] = Field(
-        "raw", description="how pixels are stored", json_schema_extra={"unit": "name"}
+    codec: Literal["raw", "jpeg"] = Field(
+        "raw",
+        description="how pixels are stored: raw, the fastest, or jpeg, a quarter of the bytes",
+        json_schema_extra={"unit": "name"},
+    )
+    quality: int = Field(
+        95, ge=1, le=100, description="of a jpeg", json_schema_extra={"unit": "JPEG quality"}
     )
     val: Literal["source", "cut", "merge_and_cut"] = Field(
         "source",

@@ -12,7 +12,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 
 from rayograph import storage
-from rayograph.data import dataset, describe, split
+from rayograph.data import codec, dataset, describe, split
 from rayograph.data.dataset import Manifest, Recipe
 from rayograph.data.options import PackOptions
 from rayograph.data.order import LANES
@@ -23,7 +23,7 @@ from rayograph.errors import UserError
 T = TypeVar("T")
 R = TypeVar("R")
 HASH_CHUNK = 64
-SMALLEST_BATCH, LARGEST_BATCH, LARGEST_BYTES = 16, 128, 8 * 1024**2
+SMALLEST_BATCH, LARGEST_BATCH, LARGEST_BYTES = 16, 128, 2 * 1024**2
 
 
 class Run(Protocol):
@@ -69,7 +69,7 @@ def pack(
     kept = describe.stored(tasks, results)
     _check_classes(source, [row.film.label for row in kept if row.split == "train"])
     name = dest.rpartition("/")[2]
-    manifest = describe.manifest(name, source, recipe, kept, results, digests, len(rejected))
+    manifest = describe.manifest(name, source, recipe, options, kept, results, digests, rejected)
     documents = {
         dataset.INDEX: describe.index(kept, digests),
         dataset.REJECTED: describe.rejections(source, rejected),
@@ -121,12 +121,12 @@ def assign(
 def rows_per_batch(training_films: int, film_bytes: int) -> int:
     """Rows of a record batch: the largest power of two, 16 to 128, that leaves 64 batches.
 
-    And that keeps a batch to 8 MiB, as a worker holds one for each of its lanes.
+    Fewer where that would be more than 2 MiB: a worker holds a record batch for each of its lanes.
     """
     rows = LARGEST_BATCH
-    while rows > SMALLEST_BATCH and (
-        -(-training_films // rows) < LANES or rows * film_bytes > LARGEST_BYTES
-    ):
+    while rows > SMALLEST_BATCH and -(-training_films // rows) < LANES:
+        rows //= 2
+    while rows > 1 and rows * film_bytes > LARGEST_BYTES:
         rows //= 2
     return rows
 
@@ -166,8 +166,9 @@ def _tasks(
 ) -> Iterator[ShardTask]:
     """Shards of each split, its films in a seeded random order."""
     index = {name: i for i, name in enumerate(classes)}
-    batch_rows = rows_per_batch(splits.count("train"), recipe.size**2)
-    shard_rows = max(1, options.shard_bytes // recipe.size**2 // batch_rows) * batch_rows
+    film_bytes = codec.expected_bytes(options.codec, recipe.size)
+    batch_rows = rows_per_batch(splits.count("train"), film_bytes)
+    shard_rows = max(1, options.shard_bytes // film_bytes // batch_rows) * batch_rows
     for name in dataset.SPLITS:
         rows = [film for film, part in zip(films, splits, strict=True) if part == name]
         rows.sort(
@@ -176,7 +177,10 @@ def _tasks(
         for number, start in enumerate(range(0, len(rows), shard_rows)):
             part = tuple(rows[start : start + shard_rows])
             labels = tuple(index[film.label] for film in part)
-            yield ShardTask(dest, f"{name}/{number:05}.arrows", part, labels, recipe, batch_rows)
+            yield ShardTask(
+                dest, f"{name}/{number:05}.arrows", part, labels, recipe,
+                options.codec, options.quality, batch_rows,
+            )  # fmt: skip
 
 
 def _remove_stale(dest: str, manifest: Manifest) -> None:

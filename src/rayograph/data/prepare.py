@@ -8,6 +8,7 @@ from typing import TypeVar
 from rayograph import storage
 from rayograph.config import Config
 from rayograph.data import phantom
+from rayograph.data.cache import Cache
 from rayograph.data.dataset import MANIFEST, Dataset
 from rayograph.data.options import PackOptions
 from rayograph.data.pack import pack
@@ -20,15 +21,17 @@ R = TypeVar("R")
 def dataset(config: Config) -> Dataset:
     """Open `data.uri`; for `phantom`, make and pack films in the runs' storage, once."""
     films = config.phantom
-    if config.data.uri != "phantom":
-        return Dataset.open(config.data.uri)
+    data = config.data
+    cache = Cache(data.cache, data.cache_bytes) if data.cache else None
+    if data.uri != "phantom":
+        return Dataset.open(data.uri, cache)
     uri = storage.join(config.run.storage, f"phantom-{films.films}-{films.size}-{films.seed}")
     if not storage.exists(storage.join(uri, MANIFEST)):
         with tempfile.TemporaryDirectory() as scratch:
             phantom.write(Path(scratch), films.films, films.seed, films.size)
             options = PackOptions(size=films.size, patient_pattern=phantom.PATIENT_PATTERN)
             pack(open_source(scratch, options), uri, options, one_by_one)
-    return Dataset.open(uri)
+    return Dataset.open(uri, cache)
 
 
 def one_by_one(what: str, function: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:  # noqa: ARG001

@@ -3,15 +3,15 @@
 import hashlib
 import io
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import xxhash
 from PIL import Image
 
 from rayograph import storage
-from rayograph.data import dataset, film, split
+from rayograph.data import codec, dataset, film, split
 from rayograph.data.dataset import Recipe, RecordBatch, Shard
 from rayograph.data.source import Listed
 
@@ -28,6 +28,8 @@ class ShardTask:
     films: tuple[Listed, ...]
     labels: tuple[int, ...]
     recipe: Recipe
+    codec: str
+    quality: int  # of a JPEG
     batch_rows: int
 
 
@@ -57,7 +59,8 @@ def write_shard(task: ShardTask) -> Packed:
         except film.FilmError as error:
             rejected[i] = str(error)
     pixels = pixels[: len(kept)]
-    batches, data = _serialize(task, kept, pixels)
+    image = _column(task, pixels)
+    batches, data = _serialize(task, kept, image)
     storage.write(storage.join(task.dest, task.path), data)
     shard = Shard(
         path=task.path,
@@ -80,27 +83,33 @@ def write_shard(task: ShardTask) -> Packed:
     )  # fmt: skip
 
 
-def _serialize(
-    task: ShardTask, kept: list[int], pixels: npt.NDArray[np.uint8]
-) -> tuple[list[RecordBatch], bytes]:
-    schema = dataset.schema(task.recipe)
+def _column(task: ShardTask, pixels: npt.NDArray[np.uint8]) -> Any:
+    """The films as they are stored; `pixels` becomes what a reader will see of them."""
+    kind = codec.arrow_type(task.codec, task.recipe.size)
+    if task.codec == "raw":
+        buffers = [None, pa.py_buffer(pixels)]
+        return pa.FixedSizeBinaryArray.from_buffers(kind, len(pixels), buffers)
+    stored = codec.encode(pixels, task.quality)
+    for data, pixel in zip(stored, pixels, strict=True):
+        codec.decode(data, pixel)
+    return pa.array(stored, kind)
+
+
+def _serialize(task: ShardTask, kept: list[int], image: Any) -> tuple[list[RecordBatch], bytes]:
+    schema = dataset.schema(task.recipe, task.codec)
     out = io.BytesIO()
     out.write(schema.serialize().to_pybytes())
     batches = []
     for start in range(0, len(kept), task.batch_rows):
         rows = kept[start : start + task.batch_rows]
-        block = pixels[start : start + len(rows)]
-        image = pa.FixedSizeBinaryArray.from_buffers(
-            schema.field("image").type, len(rows), [None, pa.py_buffer(block)]
-        )
         columns = [
-            image,
+            image.slice(start, len(rows)),
             pa.array([task.films[i].sample_id for i in rows], pa.string()),
             pa.array([task.films[i].patient_id for i in rows], pa.string()),
             pa.array([task.labels[i] for i in rows], pa.int32()),
         ]
         data = pa.record_batch(columns, schema=schema).serialize().to_pybytes()
-        digest = xxhash.xxh3_64_hexdigest(data)
+        digest = dataset.digest(data)
         batches.append(RecordBatch(offset=out.tell(), bytes=len(data), rows=len(rows), xxh3=digest))
         out.write(data)
     out.write(END_OF_STREAM)

@@ -1,32 +1,42 @@
-"""Batches out of storage: record batches are fetched ahead by threads, verified, and dealt out."""
+"""Batches out of storage: record batches are fetched ahead, films decoded into a ring of slots.
 
-from collections import Counter, deque
-from collections.abc import Iterator
+The thread that asks for batches decides everything (what is fetched next, what is kept, which slot
+is filled); others fetch and decode. Nothing runs ahead of it by more than `AHEAD` record batches
+and the ring, so a slow consumer slows the rest. Where each number comes from: docs/performance.md.
+"""
+
+from collections import Counter, OrderedDict, deque
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import islice
+from typing import Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
-from rayograph.data.dataset import Dataset, pixels
-from rayograph.data.order import Plan
+from rayograph.data.dataset import Dataset
+from rayograph.data.fetch import FETCHES, Content, fetcher
+from rayograph.data.order import LANES, Plan
 
 Ints = npt.NDArray[np.int64]
 Films = npt.NDArray[np.uint8]
-Content = tuple[Films, Ints, list[str]]  # of a record batch: films, labels, ids
+T = TypeVar("T")
 
-FETCHES = 8  # at once; a store answers one connection slower than it answers several
-AHEAD = 4  # steps, or record batches in stored order, whose bytes are asked for early
+AHEAD = 2 * FETCHES  # record batches that are asked for before the step that needs them is filled
+FARTHEST = 64  # steps that are planned, at most
+READY = 2  # steps that are filled beside those in the decoding threads' hands
+HELD = LANES + AHEAD  # record batches in memory; beyond them, those that no planned step needs go
 
 
 @dataclass(frozen=True)
 class Batch:
     """A worker's share of a global batch; near two films a worker it may be empty.
 
-    `films` uint8 [n, size, size]; `labels` int64 [n]; `rows` int64 [n], where each film stands in
-    its split; `share` int64 [n], its index in the global batch of `size` films.
+    `films` uint8 [n, size, size], valid until the next batch is asked for; `labels` int64 [n];
+    `rows` int64 [n], where each film stands in its split; `share` int64 [n], its index in the
+    global batch of `size` films.
     """
 
     films: Films
@@ -47,107 +57,170 @@ class Stored:
 
 
 def training(
-    dataset: Dataset, split: str, plan: Plan, rank: int, world: int, start: int = 0
-) -> Iterator[Batch]:
+    dataset: Dataset,
+    split: str,
+    plan: Plan,
+    rank: int,
+    world: int,
+    start: int = 0,
+    *,
+    threads: int = 1,
+    pin: bool = False,
+) -> Generator[Batch, None, None]:
     """The share of `rank` in each global batch of an epoch, from step `start` on.
 
+    `threads` decode; `pin` keeps films in page-locked memory, for copies to a GPU. Close the
+    iterator (`contextlib.closing`) where it is left early: its threads end with it.
     Raises `Failure` where a record batch cannot be read or its hash is wrong.
     """
-    rows_of = dataset.split(split).batch_rows
-    first = np.cumsum(rows_of) - rows_of
-    left = Counter(dict(enumerate(rows_of.tolist())))
 
-    def shares() -> Iterator[tuple[Ints, Ints, int]]:
+    def shares() -> Iterator[tuple[Ints, tuple[Ints, int]]]:
         for step in range(start, plan.steps):
             batch = plan.batch(step)
             share = plan.share(step, rank, world)
-            yield batch[share], share, len(batch)
+            yield batch[share], (share, len(batch))
 
-    with _fetcher(dataset, split) as fetch:
-        upcoming = shares()
-        window: deque[tuple[Ints, Ints, int]] = deque()
-        while True:
-            for rows, share, size in islice(upcoming, AHEAD + 1 - len(window)):
-                for number in np.unique(_batch_of(rows, first)):
-                    fetch.ask(int(number))
-                window.append((rows, share, size))
-            if not window:
-                return
-            rows, share, size = window.popleft()
-            films, labels = _gather(fetch, rows, first, dataset.manifest.recipe.size)
-            yield Batch(films, labels, rows, share, size)
-            left.subtract(_batch_of(rows, first).tolist())
-            for number in [n for n in fetch.held() if left[n] == 0]:
-                fetch.drop(number)
+    with ExitStack() as stack:
+        reader = _Reader[tuple[Ints, int]](dataset, split, stack, threads, pin)
+        for step, filled in reader.read(shares()):
+            share, size = step.extra
+            yield Batch(filled.films, filled.labels, step.rows, share, size)
 
 
-def stored(dataset: Dataset, split: str, rank: int = 0, world: int = 1) -> Iterator[Stored]:
+def stored(
+    dataset: Dataset, split: str, rank: int = 0, world: int = 1, *, threads: int = 1
+) -> Generator[Stored, None, None]:
     """Every film of a split once, in stored order, a record batch at a time; never padded.
 
-    `rank` of `world` gets every world-th record batch.
+    `rank` of `world` gets every world-th record batch. `films` is valid until the next is asked
+    for; otherwise as `training`.
     """
     rows_of = dataset.split(split).batch_rows
     first = np.cumsum(rows_of) - rows_of
-    mine = range(rank, len(rows_of), world)
-    with _fetcher(dataset, split) as fetch:
-        for i, number in enumerate(mine):
-            for later in mine[i : i + AHEAD + 1]:
-                fetch.ask(later)
-            films, labels, ids = fetch.result(number)
-            fetch.drop(number)
-            yield Stored(films, labels, np.arange(len(films)) + first[number], ids)
+
+    def batches() -> Iterator[tuple[Ints, None]]:
+        for number in range(rank, len(rows_of), world):
+            yield np.arange(first[number], first[number] + rows_of[number]), None
+
+    with ExitStack() as stack:
+        reader = _Reader[None](dataset, split, stack, threads, pin=False)
+        for step, filled in reader.read(batches()):
+            (content,) = filled.contents.values()
+            yield Stored(filled.films, filled.labels, step.rows, content.ids())
 
 
-class _Fetcher:
-    """Record batches by number: asked for early, held until dropped."""
+@dataclass(frozen=True)
+class _Step(Generic[T]):
+    """Films that are delivered together: their rows, record batches, and what goes with them."""
 
-    def __init__(self, dataset: Dataset, split: str, threads: ThreadPoolExecutor) -> None:
-        self._dataset = dataset
-        self._batches = dataset.split(split).batches
-        self._threads = threads
-        self._asked: dict[int, Future[Content]] = {}
+    rows: Ints
+    numbers: Ints
+    new: int  # record batches that it is the first to need
+    extra: T
 
-    def ask(self, number: int) -> None:
-        if number not in self._asked:
-            self._asked[number] = self._threads.submit(self._fetch, number)
-
-    def result(self, number: int) -> Content:
-        return self._asked[number].result()
-
-    def held(self) -> list[int]:
-        return list(self._asked)
-
-    def drop(self, number: int) -> None:
-        del self._asked[number]
-
-    def _fetch(self, number: int) -> Content:
-        batch = self._dataset.fetch(*self._batches[number])
-        labels = batch.column("label").to_numpy().astype(np.int64)
-        ids = batch.column("sample_id").to_pylist()
-        return pixels(batch, self._dataset.manifest.recipe), labels, ids
+    def uses(self) -> Counter[int]:
+        """How many films it takes from each record batch."""
+        return Counter(self.numbers.tolist())
 
 
-@contextmanager
-def _fetcher(dataset: Dataset, split: str) -> Iterator[_Fetcher]:
-    threads = ThreadPoolExecutor(FETCHES, thread_name_prefix="fetch")
-    try:
-        yield _Fetcher(dataset, split, threads)
-    finally:  # also when the consumer stops early
-        threads.shutdown(wait=True, cancel_futures=True)
+@dataclass(frozen=True)
+class _Filled:
+    """A step's films in their slot."""
+
+    slot: Films
+    films: Films
+    labels: Ints
+    contents: dict[int, Content]
 
 
-def _batch_of(rows: Ints, first: Ints) -> Ints:
-    return np.searchsorted(first, rows, side="right") - 1
+class _Reader(Generic[T]):
+    """Delivers the films of one step after the other."""
 
+    def __init__(
+        self, dataset: Dataset, split: str, stack: ExitStack, threads: int, pin: bool
+    ) -> None:
+        rows_of = dataset.split(split).batch_rows
+        self._number = np.repeat(np.arange(len(rows_of)), rows_of)  # of each row's record batch
+        self._first = np.cumsum(rows_of) - rows_of
+        self._left = rows_of.tolist()  # films of each record batch that are still to come
+        self._size = dataset.manifest.recipe.size
+        self._pin = pin
+        self._depth = threads + READY
+        self._decoders = stack.enter_context(ThreadPoolExecutor(threads, "decode"))
+        self._fetch = stack.enter_context(fetcher(dataset, split))  # ends first, and wakes the rest
+        self._slots: deque[Films] = deque()
+        self._needed: Counter[int] = Counter()  # steps, planned or in hand, by record batch
+        self._idle: OrderedDict[int, None] = OrderedDict()  # held but not needed, oldest use first
 
-def _gather(fetch: _Fetcher, rows: Ints, first: Ints, size: int) -> tuple[Films, Ints]:
-    numbers = _batch_of(rows, first)
-    parts = {int(number): fetch.result(int(number)) for number in np.unique(numbers)}
-    films = np.empty((len(rows), size, size), dtype=np.uint8)
-    labels = np.empty(len(rows), dtype=np.int64)
-    for number, (source, source_labels, _) in parts.items():
-        here = np.flatnonzero(numbers == number)
-        there = rows[here] - first[number]
-        films[here] = source[there]
-        labels[here] = source_labels[there]
-    return films, labels
+    def read(self, wanted: Iterable[tuple[Ints, T]]) -> Iterator[tuple[_Step[T], _Filled]]:
+        """Each of the wanted steps, filled; the last one's films are given up for the next."""
+        upcoming = iter(wanted)
+        planned: deque[_Step[T]] = deque()
+        filling: deque[tuple[_Step[T], Future[_Filled]]] = deque()
+        while True:
+            self._plan(upcoming, planned)
+            while planned and len(filling) < self._depth:
+                step = planned.popleft()
+                filling.append((step, self._decoders.submit(self._fill, step, self._slot(step))))
+                self._plan(upcoming, planned)
+            if not filling:
+                return
+            step, future = filling.popleft()
+            filled = future.result()
+            yield step, filled
+            self._release(step, filled)
+
+    def _plan(self, upcoming: Iterator[tuple[Ints, T]], planned: deque[_Step[T]]) -> None:
+        """Ask for the record batches of coming steps, in the order in which they are needed."""
+        ahead = sum(step.new for step in planned)
+        while len(planned) < self._depth or (ahead < AHEAD and len(planned) < FARTHEST):
+            found = next(upcoming, None)
+            if found is None:
+                return
+            rows, extra = found
+            numbers = self._number[rows]
+            new = 0
+            for number in dict.fromkeys(numbers.tolist()):
+                self._needed[number] += 1
+                self._idle.pop(number, None)
+                if number not in self._fetch:
+                    self._fetch.ask(number)
+                    new += 1
+            planned.append(_Step(rows, numbers, new, extra))
+            ahead += new
+
+    def _release(self, step: _Step[T], filled: _Filled) -> None:
+        """Take a step's slot back, and drop the record batches that are done with, or too many."""
+        self._slots.append(filled.slot)
+        for number, films in step.uses().items():
+            self._needed[number] -= 1
+            self._left[number] -= films
+            if not self._needed[number]:
+                del self._needed[number]
+                if self._left[number]:
+                    self._idle[number] = None
+                else:
+                    self._fetch.drop(number)
+        while self._idle and len(self._fetch) > HELD:
+            number, _ = self._idle.popitem(last=False)
+            self._fetch.drop(number)
+
+    def _slot(self, step: _Step[T]) -> Films:
+        """A spare slot that holds the step's films, or a new one, with room for a few more."""
+        if self._slots and len(self._slots[0]) >= len(step.rows):
+            return self._slots.popleft()
+        if self._slots:
+            self._slots.popleft()
+        shape = (len(step.rows) + len(step.rows) // 8 + 1, self._size, self._size)
+        return torch.empty(shape, dtype=torch.uint8, pin_memory=self._pin).numpy()
+
+    def _fill(self, step: _Step[T], slot: Films) -> _Filled:
+        """Decode a step's films into a slot, as soon as their record batches are there."""
+        contents = {n: self._fetch.result(n) for n in dict.fromkeys(step.numbers.tolist())}
+        labels = np.empty(len(step.rows), np.int64)
+        places = (step.rows - self._first[step.numbers]).tolist()
+        for i, (number, place) in enumerate(zip(step.numbers.tolist(), places, strict=True)):
+            content = contents[number]
+            content.decode(place, slot[i])
+            labels[i] = content.labels[place]
+        return _Filled(slot, slot[: len(step.rows)], labels, contents)

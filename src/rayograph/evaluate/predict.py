@@ -51,7 +51,7 @@ def logits(
     for batch in stream.stored(dataset, split, rank, world):
         for start in range(0, len(batch.rows), BATCH):
             part = slice(start, start + BATCH)
-            films = torch.from_numpy(batch.films[part].copy()).to(device)
+            films = torch.from_numpy(batch.films[part]).to(device)
             pictures = augment.whole(films, image_size, manifest.mean, manifest.std)
             out.values[batch.rows[part]] = model(pictures).float().cpu().numpy()
         out.labels[batch.rows] = batch.labels

@@ -2,11 +2,10 @@
 
 import math
 import time
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
@@ -23,6 +22,7 @@ from rayograph.models.build import build, head
 from rayograph.models.card import ModelCard
 from rayograph.train import history, optim
 from rayograph.train.clock import PARTS, Clock
+from rayograph.train.device import Given, ahead
 from rayograph.train.reporter import Reporter
 from rayograph.train.state import State
 from rayograph.train.world import World
@@ -141,22 +141,23 @@ class Trainer:
         self._train_mode()
         self.clock = Clock()
         batches = stream.training(
-            self.dataset, "train", plan, self.world.rank, self.world.size, self.state.step
-        )
-        for batch in batches:
-            self.clock.lap("data")
-            totals += self._step(batch)
-            self.clock.lap("compute")
-            self.state.step += 1
+            self.dataset, "train", plan, self.world.rank, self.world.size, self.state.step,
+            threads=self.config.cluster.cpus_per_worker, pin=self.world.device.type == "cuda",
+        )  # fmt: skip
+        with closing(batches):  # its threads end with it
+            for given in ahead(batches, self.world.device, self.clock):
+                totals += self._step(given)
+                self.clock.lap("compute")
+                self.state.step += 1
         spent = torch.tensor(list(self.clock.seconds.values()), dtype=torch.float64)
         told = self.world.sum(torch.cat([totals / plan.films, spent]).to(self.world.device))
         loss, correct, *seconds = told.tolist()
         mean = {f"{part}_s": s / self.world.size for part, s in zip(PARTS, seconds, strict=True)}
         return {"train_loss": loss, "train_accuracy": correct, "steps": plan.steps, **mean}
 
-    def _step(self, batch: stream.Batch) -> Tensor:
+    def _step(self, given: Given) -> Tensor:
         """One optimizer step; the summed loss and the correct films of this worker's share."""
-        config, state = self.config, self.state
+        config, state, batch = self.config, self.state, given.batch
         draws = augment.draw(batch.size, config.train.seed, state.epoch, state.step)[batch.share]
         torch.manual_seed(
             augment.stream_seed(
@@ -173,9 +174,9 @@ class Trainer:
             last = start == starts[-1]
             quiet = isinstance(self.ddp, DistributedDataParallel) and not last
             with self.ddp.no_sync() if quiet else nullcontext():  # type: ignore[operator]
-                losses, correct = self._forward(batch, draws, part)
+                losses, correct = self._forward(given, draws, part)
                 # DDP averages over workers; times their number, over the batch: the exact mean
-                loss = self._weighted(losses, batch.labels[part]).sum()
+                loss = self._weighted(losses, given.labels[part]).sum()
                 (loss * (self.world.size / batch.size)).backward()
             if last and self.world.size > 1:
                 self.clock.lap("workers")
@@ -211,14 +212,11 @@ class Trainer:
         self.state.optimizer.zero_grad()
         self.state.schedule.step()
 
-    def _forward(self, batch: stream.Batch, draws: Tensor, part: slice) -> tuple[Tensor, Tensor]:
-        device, manifest = self.world.device, self.dataset.manifest
-        films = torch.from_numpy(batch.films[part]).to(device, non_blocking=True)
-        labels = torch.from_numpy(batch.labels[part]).to(device, non_blocking=True)
-        self.clock.lap("device")
+    def _forward(self, given: Given, draws: Tensor, part: slice) -> tuple[Tensor, Tensor]:
+        manifest, labels = self.dataset.manifest, given.labels[part]
         pictures = augment.augmented(
-            films,
-            draws[part].to(device),
+            given.films[part],
+            draws[part].to(self.world.device),
             self.config.augment,
             self.config.data.image_size,
             manifest.mean,
@@ -229,10 +227,8 @@ class Trainer:
         losses = F.cross_entropy(logits, labels, reduction="none")
         return losses, (logits.detach().argmax(1) == labels).to(losses.dtype)
 
-    def _weighted(self, losses: Tensor, labels: npt.NDArray[np.int64]) -> Tensor:
-        if self.class_weights is None:
-            return losses
-        return losses * self.class_weights[torch.from_numpy(labels).to(losses.device)]
+    def _weighted(self, losses: Tensor, labels: Tensor) -> Tensor:
+        return losses if self.class_weights is None else losses * self.class_weights[labels]
 
     def _validate(self) -> tuple[Row, float | None]:
         """The metrics of the validation films, and the threshold that they suggest."""

@@ -1,0 +1,45 @@
+"""Every place is a URI: `s3://bucket/key`, `file:///path`, or a bare path.
+
+The only room that knows boto3, smart_open and pyarrow.fs. boto3 carries checkpoints and signs the
+ranged reads of shards, smart_open opens originals and small documents, pyarrow.fs is what Ray gets.
+Endpoint and credentials come from the standard AWS variables or the node's role, never from an
+argument. A write is complete or absent; what passes is waited for.
+"""
+
+from rayograph.storage.objects import (
+    MULTIPART_BYTES,
+    Entry,
+    copy,
+    delete,
+    exists,
+    fetch,
+    filesystem,
+    listing,
+    read,
+    upload,
+    write,
+)
+from rayograph.storage.patience import NotFoundError
+from rayograph.storage.ranges import Ranges
+from rayograph.storage.uri import absolute, below, is_local, join, parent
+
+__all__ = [
+    "MULTIPART_BYTES",
+    "Entry",
+    "NotFoundError",
+    "Ranges",
+    "absolute",
+    "below",
+    "copy",
+    "delete",
+    "exists",
+    "fetch",
+    "filesystem",
+    "is_local",
+    "join",
+    "listing",
+    "parent",
+    "read",
+    "upload",
+    "write",
+]

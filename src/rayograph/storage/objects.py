@@ -1,0 +1,198 @@
+"""Whole objects and files: read, written complete or not at all, listed, copied, deleted."""
+
+import io
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+from urllib.parse import urlsplit
+
+from rayograph.storage.patience import NotFoundError, patiently
+from rayograph.storage.uri import absolute, bucket_and_key, is_local
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+MULTIPART_BYTES = 16_000_000  # larger objects go up in parts, several at once
+
+
+class Entry(NamedTuple):
+    """One object or file of a listing; `size` in bytes."""
+
+    uri: str
+    size: int
+
+
+def read(uri: str) -> bytes:
+    """The whole of an original or a small document."""
+    import smart_open
+
+    uri = absolute(uri)
+    options: dict[str, Any] = {"compression": "disable"}
+    if not is_local(uri):
+        options["transport_params"] = {"client": s3(), "defer_seek": True}
+
+    def act() -> bytes:
+        with smart_open.open(uri, "rb", **options) as file:
+            return bytes(file.read())
+
+    return patiently("read", uri, act)
+
+
+def fetch(uri: str) -> bytes:
+    """The whole of a checkpoint or a model."""
+    uri = absolute(uri)
+    if is_local(uri):
+        return patiently("read", uri, Path(uri).read_bytes)
+    bucket, key = bucket_and_key(uri)
+
+    def act() -> bytes:
+        return s3().get_object(Bucket=bucket, Key=key)["Body"].read()
+
+    return patiently("read", uri, act)
+
+
+def write(uri: str, data: bytes) -> None:
+    """Put `data` at `uri`, complete or not at all."""
+    _put(absolute(uri), lambda: io.BytesIO(data), len(data))
+
+
+def upload(uri: str, file: Path) -> None:
+    """Put a local file at `uri`, complete or not at all; large ones in parts."""
+    _put(absolute(uri), lambda: file.open("rb"), file.stat().st_size)
+
+
+def copy(source: str, target: str) -> None:
+    """Copy one object; inside one store without passing through this machine."""
+    source, target = absolute(source), absolute(target)
+    if is_local(source) or is_local(target):
+        write(target, read(source))
+        return
+    bucket, key = bucket_and_key(target)
+    old_bucket, old_key = bucket_and_key(source)
+    patiently(
+        "copy", source, lambda: s3().copy({"Bucket": old_bucket, "Key": old_key}, bucket, key)
+    )
+
+
+def exists(uri: str) -> bool:
+    """Whether an object or file lies at `uri` itself."""
+    uri = absolute(uri)
+    if is_local(uri):
+        return Path(uri).is_file()
+    bucket, key = bucket_and_key(uri)
+    try:
+        patiently("look up", uri, lambda: s3().head_object(Bucket=bucket, Key=key))
+    except NotFoundError:  # HEAD cannot tell a missing object from a missing bucket
+        patiently(
+            "look up", uri, lambda: s3().list_objects_v2(Bucket=bucket, MaxKeys=1, Prefix=key)
+        )
+        return False
+    return True
+
+
+def listing(uri: str) -> Iterator[Entry]:
+    """Every object or file below `uri`, by name; nothing where nothing lies."""
+    uri = absolute(uri)
+    if is_local(uri):
+        for path in sorted(filter(Path.is_file, Path(uri).rglob("*")), key=Path.as_posix):
+            yield Entry(str(path), path.stat().st_size)
+        return
+    bucket, key = bucket_and_key(uri)
+    request: dict[str, Any] = {"Bucket": bucket, "Prefix": f"{key}/" if key else ""}
+    while True:
+        page = patiently("list", uri, lambda: s3().list_objects_v2(**request))
+        for item in page.get("Contents", []):
+            if not item["Key"].endswith("/"):
+                yield Entry(f"s3://{bucket}/{item['Key']}", item["Size"])
+        if not page["IsTruncated"]:
+            return
+        request["ContinuationToken"] = page["NextContinuationToken"]
+
+
+def delete(uris: Iterable[str]) -> None:
+    """Delete objects, each named in full: there is no way to delete a whole prefix."""
+    for uri in map(absolute, uris):
+        patiently("delete", uri, lambda uri=uri: _delete(uri))  # type: ignore[misc]
+
+
+def filesystem(uri: str) -> tuple[Any, str]:
+    """The `pyarrow.fs` filesystem and the path in it that Ray writes to; holds no credentials."""
+    import pyarrow.fs
+
+    uri = absolute(uri)
+    if is_local(uri):
+        return pyarrow.fs.LocalFileSystem(), uri
+    import boto3
+
+    options: dict[str, Any] = {
+        "region": os.environ.get("AWS_REGION") or boto3.Session().region_name or "us-east-1"
+    }
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    if endpoint:  # pickling, on Ray's way to other processes, loses what the environment said
+        parts = urlsplit(endpoint)
+        options |= {"scheme": parts.scheme, "endpoint_override": parts.netloc}
+    return pyarrow.fs.S3FileSystem(**options), uri.removeprefix("s3://")
+
+
+def _delete(uri: str) -> None:
+    if is_local(uri):
+        Path(uri).unlink(missing_ok=True)
+    else:
+        bucket, key = bucket_and_key(uri)
+        s3().delete_object(Bucket=bucket, Key=key)
+
+
+def _put(uri: str, opened: Callable[[], BinaryIO], size: int) -> None:
+    def act() -> None:
+        with opened() as source:  # anew for each try
+            if is_local(uri):
+                _replace(Path(uri), source)
+                return
+            bucket, key = bucket_and_key(uri)
+            if size > MULTIPART_BYTES:
+                s3().upload_fileobj(source, bucket, key)
+            else:
+                s3().put_object(Bucket=bucket, Key=key, Body=source)
+
+    patiently("write", uri, act)
+
+
+def _replace(path: Path, source: BinaryIO) -> None:
+    """Write beside `path`, flush to disk, then rename over it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            shutil.copyfileobj(source, file)
+            file.flush()
+            os.fsync(file.fileno())
+        mask = os.umask(0)
+        os.umask(mask)
+        Path(name).chmod(0o666 & ~mask)  # mkstemp's own mode hides the file from everyone else
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+@lru_cache(maxsize=1)
+def s3() -> "S3Client":
+    """The client that all requests of this process go through."""
+    import boto3
+    from botocore.config import Config
+
+    return boto3.client(
+        "s3",
+        region_name=os.environ.get("AWS_REGION"),  # which boto3, unlike others, does not read
+        config=Config(
+            signature_version="s3v4",
+            retries={"mode": "standard", "max_attempts": 3},  # the long wait is ours
+            connect_timeout=10,
+            read_timeout=60,
+            max_pool_connections=32,
+        ),
+    )
