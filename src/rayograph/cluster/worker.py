@@ -15,6 +15,7 @@ from rayograph import config as configs
 from rayograph import storage
 from rayograph.cluster.gauges import Gauges
 from rayograph.config import Config
+from rayograph.data import prepare
 from rayograph.data.dataset import Dataset
 from rayograph.errors import Diverged, UserError
 from rayograph.train import history
@@ -33,7 +34,8 @@ def work(job: Mapping[str, Any]) -> None:
     reporter = RayReporter(config)
     refuse = job["board"].refuse.remote  # what every worker meets; to raise it would start again
     try:
-        trainer = start(config, Dataset.open(job["dataset"]), reporter, world)
+        dataset = Dataset.open(job["dataset"], prepare.cache(config.data))
+        trainer = start(config, dataset, reporter, world)
     except UserError as error:
         ray.get(refuse(error))
         return
