@@ -37,14 +37,13 @@ class Exchange:
         try:
             while (head := self._client.head()) and self._one(head):
                 pass
-            raise Ended
+            raise Gone if self._gone.is_set() else Ended
         except Ended:
-            self._client.end()
+            for wire in filter(None, (self._client, self._store)):
+                wire.end()
         except OSError:
-            self._client.reset()
-        finally:
-            if self._store:
-                self._store.reset()
+            for wire in filter(None, (self._client, self._store)):
+                wire.reset()
 
     def leave(self) -> None:
         """Wake whatever waits, from another thread; `run` then resets the connection."""

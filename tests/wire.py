@@ -9,7 +9,6 @@ from contextlib import contextmanager, suppress
 from fcntl import F_SETPIPE_SZ, fcntl
 
 MOST = 1 << 20  # bytes in a pipe: fewer system calls, and what one may ask for without being root
-PACED = 1 << 17  # 1.6 ms at 80 MB/s
 HEAD = 1 << 16
 
 Count = Callable[[int], None]
@@ -24,6 +23,7 @@ class Pace:
 
     def __init__(self, rate: float) -> None:
         self.rate = rate
+        self.piece = int(min(MOST, max(4096, rate / 150)))  # what may pass at once: 7 ms of it
         self._due = 0.0
 
     def wait(self, count: int) -> None:
@@ -74,7 +74,7 @@ class Wire:
             return
         with _pipe() as (out, into):
             while count:
-                most = min(count, PACED if pace else MOST)
+                most = min(count, pace.piece if pace else MOST)
                 if not (there := os.splice(self.sock.fileno(), into, most)):
                     raise Gone
                 if pace:
