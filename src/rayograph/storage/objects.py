@@ -28,15 +28,15 @@ class Entry(NamedTuple):
 
 def read(uri: str) -> bytes:
     """The whole of an original or a small document."""
+    uri = absolute(uri)
+    if is_local(uri):
+        return fetch(uri)
     import smart_open
 
-    uri = absolute(uri)
-    options: dict[str, Any] = {"compression": "disable"}
-    if not is_local(uri):
-        options["transport_params"] = {"client": s3(), "defer_seek": True}
+    options = {"client": s3(), "defer_seek": True}
 
     def act() -> bytes:
-        with smart_open.open(uri, "rb", **options) as file:
+        with smart_open.open(uri, "rb", compression="disable", transport_params=options) as file:
             return bytes(file.read())
 
     return patiently("read", uri, act)
