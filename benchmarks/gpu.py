@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +30,8 @@ from rayograph.data.dataset import Dataset
 from rayograph.data.options import AugmentOptions
 from rayograph.models.build import build
 from rayograph.models.options import ModelOptions
+from rayograph.train.clock import Clock
+from rayograph.train.device import ahead
 
 PACKED, BATCH_ROWS, SHARD_ROWS = 256, 32, 960
 TARGET = 0.95
@@ -50,7 +53,7 @@ class Size:
         """The size for a device."""
         if device.type == "cuda":
             return cls("resnet50", 224, 65536, 256, True)
-        return cls("resnet18", 64, 2048, 32, False)
+        return cls("resnet18", 64, 1024, 32, False)
 
 
 class Step:
@@ -81,12 +84,13 @@ class Step:
 
 
 def on_device(
-    batches: Iterator[stream.Batch], device: torch.device
+    dataset: Dataset, plan: order.Plan, device: torch.device
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """The films and labels of each batch on the device."""
-    for batch in batches:
-        films, labels = torch.from_numpy(batch.films), torch.from_numpy(batch.labels)
-        yield films.to(device, non_blocking=True), labels.to(device, non_blocking=True)
+    """The films and labels of an epoch's batches on the device, as the training loop has them."""
+    batches = stream.training(dataset, "train", plan, 0, 1, pin=device.type == "cuda")
+    with closing(batches):
+        for given in ahead(batches, device, Clock()):
+            yield given.films, given.labels
 
 
 def fed(step: Step, dataset: Dataset, batch: int, epoch: int, device: torch.device) -> float:
@@ -94,8 +98,7 @@ def fed(step: Step, dataset: Dataset, batch: int, epoch: int, device: torch.devi
     split = dataset.split("train")
     began = time.perf_counter()
     plan = order.plan(split.batch_rows, batch, dataset.manifest.fingerprint, 0, epoch)
-    batches = stream.training(dataset, "train", plan, 0, 1)
-    for number, (films, labels) in enumerate(on_device(batches, device)):
+    for number, (films, labels) in enumerate(on_device(dataset, plan, device)):
         step(films, labels, number)
     return split.rows / _since(began, device)
 
@@ -129,8 +132,7 @@ def measure(place: str, size: Size, rounds: int, device: torch.device) -> list[F
     split = dataset.split("train")
     step = Step(dataset, size, device)
     plan = order.plan(split.batch_rows, size.batch, dataset.manifest.fingerprint, 0, 0)
-    first = next(iter(on_device(stream.training(dataset, "train", plan, 0, 1), device)))
-    films, labels = (tensor.clone() for tensor in first)
+    films, labels = (tensor.clone() for tensor in next(on_device(dataset, plan, device)))
     resident(step, films, labels, WARM_UP)
     both: list[tuple[float, float]] = []
     for epoch in range(rounds):
@@ -163,6 +165,7 @@ def main() -> None:
     films = words.films // words.batch * words.batch  # batches of one size compile once
     size = Size(words.model, words.image_size, films, words.batch, words.compile)
     torch.backends.cudnn.benchmark = True
+    torch.set_num_threads(1)  # on a CPU; the reader has threads of its own
     name = torch.cuda.get_device_name() if device.type == "cuda" else "CPU, NO GPU HERE"
     print(f"{name}; torch {torch.__version__}; {size}", flush=True)
     with tempfile.TemporaryDirectory() as place:

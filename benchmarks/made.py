@@ -11,11 +11,19 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import xxhash
 
 from rayograph import storage
 from rayograph.data import phantom
-from rayograph.data.dataset import MANIFEST, Manifest, Recipe, RecordBatch, Shard, Split
+from rayograph.data.dataset import (
+    MANIFEST,
+    Manifest,
+    Recipe,
+    RecordBatch,
+    Shard,
+    Split,
+    digest,
+    schema,
+)
 
 END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"
 PHANTOMS = 64  # different ones; a model's step does not know how many there are
@@ -30,27 +38,23 @@ def phantoms(size: int, count: int = PHANTOMS) -> Films:
 def dataset(dest: str, films: int, batch_rows: int, shard_rows: int, pixels: Films) -> None:
     """Write a dataset of one split, its film i being `pixels[i % len(pixels)]`."""
     size = pixels.shape[-1]
-    schema = pa.schema(
-        [("image", pa.binary(size * size)), ("sample_id", pa.string()),
-         ("patient_id", pa.string()), ("label", pa.int32())]
-    )  # fmt: skip
+    kinds = schema(_recipe(size), "raw")
     shards = []
     for number, rows in enumerate(_cut(films, shard_rows)):
-        out = io.BytesIO(schema.serialize().to_pybytes())
+        out = io.BytesIO(kinds.serialize().to_pybytes())
         out.seek(0, io.SEEK_END)
         batches = []
         for part in _cut(len(rows), batch_rows):
             own = np.arange(rows.start + part.start, rows.start + part.stop)
             image = pa.py_buffer(pixels[own % len(pixels)])
-            kind = schema.field("image").type
             columns = [
-                pa.FixedSizeBinaryArray.from_buffers(kind, len(own), [None, image]),
+                pa.FixedSizeBinaryArray.from_buffers(kinds[0].type, len(own), [None, image]),
                 pa.array([f"film{i}" for i in own]),
                 pa.array([f"patient{i // 3}" for i in own]),
                 pa.array(own % len(pixels) % 2, pa.int32()),
             ]
-            data = pa.record_batch(columns, schema=schema).serialize().to_pybytes()
-            found = xxhash.xxh3_64_hexdigest(data)
+            data = pa.record_batch(columns, schema=kinds).serialize().to_pybytes()
+            found = digest(data)
             batches.append(
                 RecordBatch(offset=out.tell(), bytes=len(data), rows=len(own), xxh3=found)
             )
@@ -58,8 +62,8 @@ def dataset(dest: str, films: int, batch_rows: int, shard_rows: int, pixels: Fil
         out.write(END_OF_STREAM)
         path = f"train/{number:05}.arrows"
         storage.write(storage.join(dest, path), out.getvalue())
-        digest = hashlib.sha256(out.getvalue()).hexdigest()
-        shards.append(_shard(path, batches, len(out.getvalue()), digest))
+        whole = hashlib.sha256(out.getvalue()).hexdigest()
+        shards.append(_shard(path, batches, len(out.getvalue()), whole))
     storage.write(storage.join(dest, MANIFEST), _manifest(shards, size))
 
 
@@ -89,12 +93,16 @@ def _manifest(shards: list[Shard], size: int) -> bytes:
     films = sum(shard.rows for shard in shards)
     labels = dict.fromkeys(phantom.CLASSES, films // 2)
     made = Manifest(
-        name="made", classes=tuple(labels), recipe=Recipe(size=size, resize="crop"),
+        name="made", classes=tuple(labels), recipe=_recipe(size),
         mean=0.5, std=0.25,
         splits={"train": Split(shards=tuple(shards), patients=-(-films // 3), labels=labels)},
     )  # fmt: skip
     made = made.model_copy(update={"fingerprint": made.computed_fingerprint()})
     return made.model_dump_json(indent=1).encode()
+
+
+def _recipe(size: int) -> Recipe:
+    return Recipe(size=size, resize="crop")
 
 
 def _cut(length: int, piece: int) -> Iterator[range]:
