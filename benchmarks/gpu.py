@@ -62,7 +62,7 @@ class Step:
     def __init__(self, dataset: Dataset, size: Size, device: torch.device) -> None:
         torch.manual_seed(0)
         model = build(ModelOptions(name=size.model), len(dataset.manifest.classes))
-        self._model = model.to(device, memory_format=torch.channels_last).train()
+        self._model = model.to(device).to(memory_format=torch.channels_last).train()
         self._optimizer = torch.optim.SGD(self._model.parameters(), lr=0.01, momentum=0.9)
         self._forward = torch.compile(self._model) if size.compiled else self._model
         self._manifest = dataset.manifest

@@ -66,9 +66,8 @@ def bare(words: list[str]) -> Run:
         command += ["--nproc-per-node=2", "-m", "benchmarks.bare", str(out), *words]
         subprocess.run(command, env={**os.environ, **ONE_THREAD}, check=True)
         rows = [json.loads(line) for line in out.read_text().splitlines()][1:]
-    return Run(
-        *(statistics.median(row[name] for row in rows) for name in ("films_per_s", "whole_s"))
-    )
+    rates, wholes = ([row[name] for row in rows] for name in ("films_per_s", "whole_s"))
+    return Run(statistics.median(rates), statistics.median(wholes), 0.0)
 
 
 def rounds(runs: str, count: int, words: list[str]) -> list[tuple[Run, Run]]:

@@ -140,7 +140,7 @@ def test_corrupt_flips_one_byte_where_it_is_told(proxy: Proxy) -> None:
 def test_an_upload_breaks_off_or_its_answer_is_lost(proxy: Proxy) -> None:
     store = client(proxy)
     for kind in ("reset", "lost_answer"):
-        proxy.plan(Fault(kind))  # type: ignore[arg-type]
+        proxy.plan(Fault(kind))
         with pytest.raises((ConnectionClosedError, EndpointConnectionError)):
             store.put_object(Bucket=BUCKET, Key=f"faults/{kind}", Body=DATA)
     listed = store.list_objects_v2(Bucket=BUCKET, Prefix="faults/")["Contents"]
