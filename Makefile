@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-cluster check clean
+.PHONY: demo test test-cluster check bench clean
 
 demo: .venv/installed ## phantom films, packed, trained on 2 workers, evaluated, reported
 	$(BIN)/rayograph demo demo
@@ -19,11 +19,20 @@ check: .venv/installed ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+bench: .venv-bench/installed ## reading films: ours, the peers, the limits; 20 minutes, 2 quiet cores
+	.venv-bench/bin/python -m benchmarks.loading $(BENCH)
+
 clean:
-	rm -rf .venv demo
+	rm -rf .venv .venv-bench demo
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+# An environment of its own: MosaicML Streaming wants an older numpy than ours.
+.venv-bench/installed: pyproject.toml benchmarks/constraints.txt
+	$(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/pip install --quiet --constraint benchmarks/constraints.txt --editable '.[bench]'
 	touch $@

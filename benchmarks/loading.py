@@ -1,0 +1,212 @@
+"""Reading shuffled batches of whole packed films, measured: `make bench`.
+
+Every reader reads the same pixels from the same store, in a process of its own, in turn: ours, the
+first peer, the next one, and again. The limits of the machine are measured in every round as well.
+What is counted, and how: `job.Measured`, `readers`, `limits`.
+"""
+
+import argparse
+import json
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from benchmarks import corpus, limits, measure, report, writers
+from benchmarks.corpus import Corpus
+from benchmarks.job import BATCH, Format, Job, Result
+from benchmarks.proxy import Counted, Endpoint, proxy
+from benchmarks.readers import READERS
+from tests import seaweed
+
+EVERYONE = tuple(READERS)
+FAR = ("ours", "litdata", "mosaicml", "webdataset")
+RESUMED = ("ours", "litdata", "mosaicml")  # those that have a resume
+LATENCY_S, LINE_BYTES_S = 0.025, 80e6
+UNTIL_THE_END = 1e9  # seconds
+BUSY = 0.6  # of a core, from which on the proxy is named in the table
+
+
+@dataclass(frozen=True)
+class Row:
+    """One question; every reader in `readers` answers it in every round."""
+
+    name: str
+    format: str
+    readers: tuple[str, ...]
+    both: bool = False
+    latency_s: float = 0.0
+    bytes_per_s: float = 0.0
+    middle: bool = False  # start in the middle of the epoch, and stop after the first batch
+    cold: bool = False  # stop after the first batch
+
+
+ROWS = (
+    Row("raw 256², one process", "raw256", EVERYONE),
+    Row("raw 256², both cores", "raw256", EVERYONE, both=True),
+    Row("JPEG 256²", "jpeg256", EVERYONE),
+    Row("JPEG 1024²", "jpeg1024", EVERYONE),
+    Row("raw 256², 25 ms a request", "raw256", FAR, latency_s=LATENCY_S),
+    Row(
+        "raw 256², 25 ms, 80 MB/s a connection", "raw256", FAR,
+        latency_s=LATENCY_S, bytes_per_s=LINE_BYTES_S,
+    ),
+    Row("raw 256², first batch of an epoch", "raw256", RESUMED, cold=True),
+    Row("raw 256², first batch in its middle", "raw256", RESUMED, middle=True),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much is read; `quick` only shows that everything works."""
+
+    small: int  # films at 256²
+    large: int  # films at 1024²
+    rounds: int
+    seconds: float  # after which a slow reader is ended; what it had read ahead is then lost to it
+
+
+FULL, QUICK = Sizes(16384, 1024, 3, 20.0), Sizes(1024, 128, 1, 10.0)
+
+
+def main() -> None:
+    """Make the corpora, check every reader's pixels, run the rounds, print and write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--work", type=Path, help="folder that keeps the corpora for a later run")
+    parser.add_argument("--out", type=Path, default=Path("loading.json"), help="JSON of all of it")
+    parser.add_argument("--quick", action="store_true", help="seconds a reader: does it work?")
+    chosen = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # else the store would outlive it
+    sizes = QUICK if chosen.quick else FULL
+    with tempfile.TemporaryDirectory() as temporary:
+        work = (chosen.work or Path(temporary)).absolute()
+        work.mkdir(parents=True, exist_ok=True)
+        with seaweed.store(work / "store") as environment:
+            os.environ.update(environment)
+            found = run(sizes, work)
+    print(report.text(found))
+    chosen.out.write_text(json.dumps(asdict(found), indent=1))
+
+
+def run(sizes: Sizes, work: Path) -> report.Found:
+    """Everything, in order; a reader that fails has its reason in the table."""
+    corpora, problems = prepare(sizes, work)
+    rows = [row for row in ROWS if row.format in corpora]
+    found = report.Found(problems=problems)
+    for row in rows:
+        for reader in row.readers:
+            if not writers.installed(reader):
+                found.problems[f"{row.name}: {reader}"] = "not installed"
+    check_pixels(found, corpora, work)
+    for turn in range(sizes.rounds):
+        say(f"round {turn + 1} of {sizes.rounds}")
+        for form, made in corpora.items():
+            found.limits.setdefault(form, []).append(
+                limits.measure(made.format, f"{made.store}/ours")
+            )
+        for row in rows:
+            say(f"  {row.name}")
+            made = corpora[row.format]
+            with distance(row) as line:
+                for reader in row.readers:
+                    if f"{row.name}: {reader}" not in found.problems:
+                        task = job(row, made, reader, sizes.seconds)
+                        attempt(found, row.name, task, made, work, line)
+    return found
+
+
+def check_pixels(found: report.Found, corpora: dict[str, Corpus], work: Path) -> None:
+    """One untimed epoch of every reader, in which each film's xxh3 counts."""
+    for form, made in corpora.items():
+        say(f"checking every reader's pixels, {form}")
+        for reader in filter(writers.installed, EVERYONE):
+            task = replace(job(Row(form, form, ()), made, reader, UNTIL_THE_END), whole=True)
+            unseen = report.Found(problems=found.problems)
+            attempt(unseen, f"{form}, every pixel", task, made, work)
+            for results in unseen.results.values():
+                for note in results[reader][0].notes:
+                    found.problems[f"{form}, every pixel: {reader}"] = note
+
+
+def prepare(sizes: Sizes, work: Path) -> tuple[dict[str, Corpus], dict[str, str]]:
+    """The corpora by the format's name, and why one could not be made."""
+    formats = (
+        Format("raw256", 256, "raw", 0, sizes.small),
+        Format("jpeg256", 256, "jpeg", 95, sizes.small),
+        Format("jpeg1024", 1024, "jpeg", 90, sizes.large),
+    )
+    corpora, problems = {}, {}
+    for form in formats:
+        say(f"corpus {form.name}, {form.films} films")
+        try:
+            corpora[form.name] = corpus.build(form, work, f"s3://{seaweed.BUCKET}")
+        except ValidationError as error:  # a codec that the packer does not know
+            problems[form.name] = f"not packed: {error.errors()[0]['msg']}"
+    return corpora, problems
+
+
+def job(row: Row, made: Corpus, reader: str, seconds: float) -> Job:
+    """What the processes of one measurement are told."""
+    forks = reader in ("ray_data", "image_folder")  # on both cores by processes of their own
+    return Job(
+        reader, made.format, made.store, made.folder, scratch="",
+        world=2 if row.both and not forks else 1,
+        cores=2 if row.both and forks else 1,
+        start=made.format.films // BATCH // 2 if row.middle else 0,
+        batches=1 if row.cold or row.middle else None,
+        seconds=seconds,
+    )  # fmt: skip
+
+
+def attempt(
+    found: report.Found, row: str, task: Job, made: Corpus, work: Path, line: Endpoint | None = None
+) -> None:
+    """Measure, and note the result or the reason why there is none."""
+    began, before = time.monotonic(), line.counted() if line else None
+    try:
+        result = measure.measure(task, work, made.signatures, made.xxh3_sum)
+    except (RuntimeError, OSError) as error:
+        found.problems[f"{row}: {task.reader}"] = str(error)[-300:]
+        return
+    if line and before:
+        result = counted(result, before, line.counted())
+    say(f"    {task.reader}: {result.films_s:,.0f} films/s, {time.monotonic() - began:.1f} s")
+    found.add(row, task.reader, result)
+
+
+def counted(result: Result, before: Counted, after: Counted) -> Result:
+    """With the bytes that the proxy saw, and whether its own CPU was in the way."""
+    busy = (after.cpu_s - before.cpu_s) / result.seconds
+    notes = (*result.notes, "the proxy was busy") if busy > BUSY else result.notes
+    return replace(result, fetched_mb=(after.bytes - before.bytes) / 1e6, notes=notes)
+
+
+@contextmanager
+def distance(row: Row) -> Iterator[Endpoint | None]:
+    """The store as far away as the row says; first batches count what went over the line."""
+    near = os.environ["AWS_ENDPOINT_URL"]
+    if not (row.latency_s or row.middle or row.cold):
+        yield None
+        return
+    with proxy(near, row.latency_s, row.bytes_per_s) as far:
+        os.environ["AWS_ENDPOINT_URL"] = far
+        try:
+            yield far
+        finally:
+            os.environ["AWS_ENDPOINT_URL"] = near
+
+
+def say(text: str) -> None:
+    """What is going on, to the terminal alone."""
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()
