@@ -19,12 +19,13 @@ from rayograph.storage.objects import (
     upload,
     write,
 )
-from rayograph.storage.patience import NotFoundError
+from rayograph.storage.patience import PATIENCE_S, NotFoundError, vouch
 from rayograph.storage.ranges import Ranges
 from rayograph.storage.uri import absolute, below, is_local, join, parent
 
 __all__ = [
     "MULTIPART_BYTES",
+    "PATIENCE_S",
     "Entry",
     "NotFoundError",
     "Ranges",
@@ -41,5 +42,6 @@ __all__ = [
     "parent",
     "read",
     "upload",
+    "vouch",
     "write",
 ]

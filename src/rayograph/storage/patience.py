@@ -5,7 +5,6 @@ again after growing, random pauses: for `PATIENCE_S` where the store has answere
 before, for `STRANGER_S` where it never has, since its address may be wrong.
 """
 
-import http.client
 import logging
 import random
 import threading
@@ -25,6 +24,11 @@ _ABSENT = {"404", "NoSuchKey", "NotFound"}
 _PASSING = {"SlowDown", "RequestTimeout", "Throttling", "ThrottlingException"}
 _answered = threading.Event()  # whether a store has answered this process
 _log = logging.getLogger("rayograph.storage")
+
+
+def vouch() -> None:
+    """Say that the store's address is right: another process has reached it."""
+    _answered.set()
 
 
 class NotFoundError(UserError):
@@ -56,7 +60,6 @@ def patiently(
             BotoCoreError,
             Boto3Error,
             OSError,
-            http.client.HTTPException,
         ) as error:
             cause = _cause(error)
             patience = PATIENCE_S if _answered.is_set() else STRANGER_S
@@ -100,7 +103,7 @@ def _passes(error: BaseException) -> bool:
     if isinstance(error, (SSLError, InvalidProxiesConfigError)):
         return False
     network = (HTTPClientError, ConnectionError, IncompleteReadError)
-    return isinstance(error, (*network, OSError, http.client.HTTPException))
+    return isinstance(error, (*network, OSError))
 
 
 def _explained(verb: str, uri: str, cause: BaseException) -> Exception:
