@@ -5,6 +5,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
@@ -141,6 +142,8 @@ def filesystem(uri: str) -> tuple[Any, str]:
 def _delete(uri: str) -> None:
     if is_local(uri):
         Path(uri).unlink(missing_ok=True)
+        with suppress(OSError):  # a bucket has no empty folders either
+            Path(uri).parent.rmdir()
     else:
         bucket, key = bucket_and_key(uri)
         s3().delete_object(Bucket=bucket, Key=key)
