@@ -36,13 +36,17 @@ def free_ports(count: int) -> int:
 
 @contextmanager
 def store(
-    folder: Path, address: str = "127.0.0.1", within: Sequence[str] = ()
+    folder: Path,
+    address: str = "127.0.0.1",
+    within: Sequence[str] = (),
+    port: int | None = None,
 ) -> Iterator[dict[str, str]]:
     """Serve S3 from `folder`, with one bucket; yields the environment that clients need.
 
-    `within` is a command that runs it elsewhere, such as on a host of the lab.
+    `within` is a command that runs it elsewhere, such as on a host of the lab; `port` is that of
+    an earlier start, for one that comes back.
     """
-    port = free_ports(SERVICES)
+    port = port or free_ports(SERVICES)
     (folder / "data").mkdir(parents=True, exist_ok=True)
     identity = {
         "name": "test",
@@ -94,7 +98,8 @@ def _wait(environment: dict[str, str], server: "subprocess.Popen[bytes]", log: P
     deadline = time.monotonic() + START_S
     while True:
         try:
-            with suppress(client.exceptions.BucketAlreadyExists):  # of an earlier try or start
+            there = client.exceptions.BucketAlreadyExists, client.exceptions.BucketAlreadyOwnedByYou
+            with suppress(*there):  # of an earlier try or start
                 client.create_bucket(Bucket=BUCKET)
             client.put_object(Bucket=BUCKET, Key="ready", Body=b"yes")
             client.get_object(Bucket=BUCKET, Key="ready")["Body"].read()

@@ -136,7 +136,7 @@ def train(
 
         folder, dataset = launch.prepare_run(config)
         try:
-            with session.connected(config.cluster.workers * config.cluster.cpus_per_worker):
+            with session.connected(config.cluster.most * config.cluster.cpus_per_worker):
                 if missing := launch.missing(config.cluster):
                     say.print(missing)
                 launch.fit(config, folder, dataset, Lines(say, config.train.epochs).show)
@@ -169,7 +169,7 @@ def sweep(
     found = sweeping.run(config, wanted, [preset, *given], say)
     storage.write(found.folder.page, pages.sweep(found, config, wanted).encode())
     told = found.to_json(config.train.select)
-    table = watch.table(found.ledger.ranked(), config.train.select, config.cluster.workers)
+    table = watch.table(found.ledger.ranked(), config.train.select, config.cluster.most)
     _print(json.dumps(told) if as_json else tables.sweep(table, told))
     if found.unfinished:
         say.print(f"{found.unfinished} trials are not finished; the same command goes on from here")
@@ -326,7 +326,7 @@ def _estimate(
         run = config.run.model_copy(update={"storage": scratch})
         dataset = prepare.dataset(config.model_copy(update={"run": run}))
         found = {"epochs_done": done, **estimate(config, dataset, films_per_s, price)}
-    return json.dumps(found) if as_json else tables.estimate(found, config.cluster.workers)
+    return json.dumps(found) if as_json else tables.estimate(found, config.cluster.most)
 
 
 def _refuse_pack(config: configs.Config) -> None:

@@ -41,7 +41,7 @@ class Config(BaseModel, frozen=True, extra="forbid"):
 
     @model_validator(mode="after")
     def _consistent(self) -> "Config":
-        size, workers = self.train.batch_size, self.cluster.workers
+        size, workers = self.train.batch_size, self.cluster.most
         if size < 2 * workers:
             raise ValueError(
                 f"train.batch_size={size} is too small for cluster.workers={workers}: a worker "

@@ -11,3 +11,7 @@ class Failure(Exception):
 
 class Diverged(Failure):
     """A loss is no longer a finite number: to go on, or to start again, would change nothing."""
+
+
+class Stopped(Exception):
+    """The run ended as it was asked to, after its position was saved."""

@@ -20,6 +20,7 @@ from rayograph.data import augment, order, phantom, stream
 from rayograph.data.dataset import Dataset
 from rayograph.data.options import AugmentOptions, PackOptions
 from rayograph.evaluate import evaluation
+from rayograph.train.folder import RunFolder
 from tests.conftest import REPOSITORY, packing
 
 # What float32 sums in another order come to after an epoch of Adam: 1e-9 to 2e-4 was seen.
@@ -126,21 +127,25 @@ def test_small_forward_passes_change_nothing_but_memory(packed: Dataset, tmp_pat
 def test_three_workers_killed_and_resumed_equal_the_uninterrupted_to_the_bit(
     packed: Dataset, tmp_path: Path
 ) -> None:
+    """Killed in the middle of an epoch: it goes on from there, not from the epoch's beginning."""
     words = ("train.batch_size=10", "train.epochs=4", "model.dropout=0.2", "checkpoint.keep=all")
     finish(torchrun(3, tmp_path / "whole", packed, *words))
+    words = (*words, "checkpoint.every=7 steps")
     broken = torchrun(3, tmp_path / "broken", packed, *words)
     run = tmp_path / "broken" / "demo"
     deadline = time.monotonic() + 120
-    while not (run / "history.jsonl").exists():
+    while not list(run.glob("snapshot_0002_0000[2-9]*/progress.json")):
         assert broken.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.005)
     for pid in (broken.pid, *descendants(broken.pid)):
         os.kill(pid, signal.SIGKILL)
     broken.communicate()
-    before = len(history(run))
-    assert before < 4, "the run was over before it could be killed"
+    assert len(history(run)) == 2, "the run was over before it could be killed"
+    again = RunFolder(str(run))
+    assert "/snapshot_0002_0000" in str(again.resume_from(again.latest()))
     finish(torchrun(3, tmp_path / "broken", packed, *words))
+    assert not list(run.glob("snapshot_*"))
     assert history(run) == history(tmp_path / "whole" / "demo")
     last = {
         name: max((tmp_path / name / "demo").glob("checkpoint_0004_*"))

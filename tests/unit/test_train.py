@@ -114,7 +114,7 @@ def test_what_a_crash_left_unpublished_is_published_by_the_next_start(
 
 
 def test_a_model_that_diverged_is_a_failure_that_says_so(packed: Dataset, tmp_path: Path) -> None:
-    with pytest.raises(Diverged, match=r"epoch 1: the loss is nan; a smaller optim.lr"):
+    with pytest.raises(Diverged, match=r"epoch 1, step \d+: the loss is nan; a smaller optim.lr"):
         run(packed, tmp_path, "optim.lr=10", "train.batch_size=2", "optim.schedule=constant",
             "model.norm=group", "optim.warmup_epochs=0", "train.class_weights=balanced",
             "optim.weight_decay=10", "model.depth=4")  # fmt: skip

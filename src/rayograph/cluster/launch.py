@@ -1,6 +1,10 @@
 """A run under Ray Train, from the driver: check, start the workers, show, and say how it ended."""
 
-from collections.abc import Callable, Mapping
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any
 
@@ -13,7 +17,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from rayograph import storage
 from rayograph.cluster.options import ClusterOptions
-from rayograph.cluster.progress import Board, shown
+from rayograph.cluster.progress import POLL_S, Board, shown
 from rayograph.cluster.worker import uri_of, work
 from rayograph.config import Config
 from rayograph.data import prepare
@@ -21,7 +25,13 @@ from rayograph.data.dataset import Dataset
 from rayograph.errors import Failure, UserError
 from rayograph.models.build import check
 from rayograph.train.folder import RunFolder
+from rayograph.train.stops import Stop, listening
 from rayograph.train.world import TIMEOUT
+
+RESIZE_S = 30.0  # between two looks for room for more workers; a resize is a restart
+AGAIN_S = 5.0
+STOP_S = 100  # `ray job stop` and Kubernetes are told to wait for 120
+log = logging.getLogger("rayograph.launch")
 
 
 def prepare_run(config: Config) -> tuple[RunFolder, Dataset]:
@@ -39,38 +49,80 @@ def fit(
 ) -> None:
     """Train on the cluster that Ray is connected to; go on where an earlier start ended.
 
-    `show` gets each epoch's row once its checkpoint is committed. Raises `UserError` or `Failure`
-    with the workers' own reason.
+    `show` gets each epoch's row once its checkpoint is committed. Ctrl-C and SIGTERM let the
+    workers save their position first; a second one does not. Raises `UserError` or `Failure` with
+    the workers' own reason.
     """
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     board = Board.options(scheduling_strategy=here).remote()  # type: ignore[attr-defined]
     job = {"config": config.model_dump(mode="json"), "dataset": dataset.uri, "board": board}
-    refusal = None
-    trainer = ray.train.torch.TorchTrainer(
-        work,
-        train_loop_config=job,
-        torch_config=ray.train.torch.TorchConfig(timeout_s=int(TIMEOUT.total_seconds())),
-        scaling_config=_scaling(config),
-        run_config=_run(config, folder, board),
-    )
     try:
-        with shown(board, show):
-            trainer.fit()
+        with shown(board, show), listening() as stop:
+            _outlasting(lambda: _trainer(config, folder, job), board, stop)
         with suppress(ray.exceptions.RayActorError):  # the run outlived its board
-            refusal = ray.get(board.refusal.remote())
-    except SystemExit:  # what Ray makes of Ctrl-C
-        raise KeyboardInterrupt from None
+            if (refusal := ray.get(board.refusal.remote())) is not None:
+                raise refusal
     except (ray.train.TrainingFailedError, ray.exceptions.RayError) as error:
         raise _reason(folder, error) from error
-    if refusal is not None:
-        raise refusal
+
+
+def _trainer(config: Config, folder: RunFolder, job: Mapping[str, Any]) -> Any:
+    return ray.train.torch.TorchTrainer(
+        work,
+        train_loop_config=dict(job),
+        torch_config=ray.train.torch.TorchConfig(timeout_s=int(TIMEOUT.total_seconds())),
+        scaling_config=_scaling(config),
+        run_config=_run(config, folder, job["board"]),
+    )
+
+
+def _outlasting(trainer: Callable[[], Any], board: Any, stop: Stop) -> None:
+    """Train; where Ray's own bookkeeping could not be written, begin again under the same name."""
+    since: float | None = None
+    rows = 0
+    while True:
+        try:
+            _wait(trainer(), board, stop)
+            return
+        except ray.train.ControllerError as error:
+            done = len(ray.get(board.after.remote(0)))
+            if since is None or done > rows:
+                since, rows = time.monotonic(), done
+            if time.monotonic() - since > storage.PATIENCE_S:
+                raise
+            log.warning("Ray's record of the run cannot be kept; starting again: %s", error)
+            if stop.asked.wait(AGAIN_S):
+                stop.again()
+
+
+def _wait(trainer: Any, board: Any, stop: Stop) -> None:
+    """Train in a thread, so that this one hears signals; at the first one the workers are told."""
+    ended: Future[Any] = Future()
+
+    def fit() -> None:
+        try:
+            ended.set_result(trainer.fit())
+        except BaseException as error:
+            ended.set_exception(error)
+
+    threading.Thread(target=fit, name="fit", daemon=True).start()
+    while not stop.asked.is_set():
+        with suppress(TimeoutError):
+            ended.result(timeout=POLL_S)
+            return
+    if ray.get(board.stop.remote()):  # a worker is there to hear it
+        try:
+            ended.result(timeout=STOP_S)
+        except TimeoutError:
+            log.warning("the workers did not save their position within %d s", STOP_S)
+    stop.again()
 
 
 def missing(options: ClusterOptions) -> str | None:
     """What the cluster lacks for these workers; one that grows on demand may get there."""
     have: dict[str, float] = ray.cluster_resources()
     for kind, each in (("CPU", options.cpus_per_worker), ("GPU", options.gpus_per_worker)):
-        need = each * options.workers
+        need = each * options.least
         if have.get(kind, 0) < need:
             return f"waiting for {need:g} {kind}s: the cluster has {have.get(kind, 0):g}"
     return None
@@ -81,8 +133,9 @@ def _scaling(config: Config) -> ray.train.ScalingConfig:
     resources: dict[str, float] = {"CPU": cluster.cpus_per_worker}
     if cluster.gpus_per_worker:
         resources["GPU"] = cluster.gpus_per_worker
-    return ray.train.ScalingConfig(
-        num_workers=cluster.workers,
+    return ray.train.ScalingConfig(  # type: ignore[call-arg]
+        num_workers=cluster.workers,  # type: ignore[arg-type]
+        elastic_resize_monitor_interval_s=RESIZE_S,
         use_gpu=cluster.gpus_per_worker > 0,
         resources_per_worker=resources,
     )
@@ -101,7 +154,8 @@ def _run(config: Config, folder: RunFolder, board: Any) -> ray.train.RunConfig:
             checkpoint_score_order="max",
         ),
         failure_config=ray.train.FailureConfig(  # type: ignore[call-arg]
-            max_failures=3, controller_failure_limit=3
+            max_failures=-1,
+            controller_failure_limit=3,  # the board counts starts without a step
         ),
         callbacks=[Publisher(folder.uri, config.train.select, board)],  # type: ignore[list-item]
     )
@@ -121,11 +175,19 @@ class Publisher(UserCallback):
             self._folder.publish(uri_of(checkpoint), self._select)
         self._board.add.remote(metrics[0]["row"])
 
+    def after_exception(self, run_context: Any, worker_exceptions: Any) -> None:  # noqa: ARG002
+        """Put on the board what ended the workers, for the case that it ends them again."""
+        self._board.fell.remote(_cause(worker_exceptions.values()))
+
 
 def _reason(folder: RunFolder, error: Exception) -> Exception:
-    """One worker's own error, in one line; ours before those that it caused in other workers."""
     failures = list((getattr(error, "worker_failures", None) or {0: error}).values())
+    return Failure(f"{folder.uri}: training failed: {_cause(failures)}")
+
+
+def _cause(failures: Iterable[Exception]) -> str:
+    """One worker's own error, in one line; ours before those that it caused in other workers."""
     causes = [getattr(failure, "cause", None) or failure for failure in failures]
     cause = next((cause for cause in causes if isinstance(cause, (Failure, UserError))), causes[0])
     lines = [line for line in str(cause).splitlines() if line.strip()] or [type(cause).__name__]
-    return Failure(f"{folder.uri}: training failed: {lines[-1].strip()}")
+    return lines[-1].strip()

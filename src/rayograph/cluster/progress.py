@@ -8,7 +8,10 @@ from typing import Any
 import ray
 import ray.exceptions
 
+from rayograph.errors import Failure
+
 POLL_S = 0.5
+STARTS = 5  # of the workers without a step saved in between: one more would end alike
 
 
 @ray.remote(num_cpus=0)
@@ -18,6 +21,40 @@ class Board:
     def __init__(self) -> None:
         self._rows: dict[int, Mapping[str, Any]] = {}
         self._refusal: Exception | None = None
+        self._stop = False
+        self._listeners = 0
+        self._starts = 0
+        self._position: tuple[int, int] | None = None
+        self._fell = ""
+
+    def stop(self) -> bool:
+        """Ask the workers to save their position and end; False where none has begun yet."""
+        self._stop = True
+        return self._listeners > 0
+
+    def stop_asked(self) -> bool:
+        """Whether the driver asks them to; a worker that listens looks here."""
+        self._listeners += 1
+        return self._stop
+
+    def enter(self) -> Exception | None:
+        """A start of the workers; why not, where there were too many without a step."""
+        self._starts += 1
+        if self._starts > STARTS:
+            reason = self._fell or "killed, or their machine was lost"
+            self._refusal = Failure(
+                f"the workers ended {STARTS} times without having gone on: {reason}"
+            )
+        return self._refusal
+
+    def at(self, position: tuple[int, int]) -> None:
+        """Where the workers go on, (epoch, step): beyond the last start's, starts count anew."""
+        if position != self._position:
+            self._position, self._starts = position, 1
+
+    def fell(self, reason: str) -> None:
+        """Say what ended the workers."""
+        self._fell = reason
 
     def add(self, row: Mapping[str, Any]) -> None:
         """Put up an epoch's row; the epoch of a repeated attempt replaces the first."""

@@ -2,11 +2,15 @@
 
 import secrets
 import tempfile
+import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import ray
+import ray.exceptions
 import ray.train
 import ray.train.torch
 import torch
@@ -17,12 +21,15 @@ from rayograph.cluster.gauges import Gauges
 from rayograph.config import Config
 from rayograph.data import prepare
 from rayograph.data.dataset import Dataset
-from rayograph.errors import Diverged, UserError
+from rayograph.errors import Diverged, Stopped, UserError
 from rayograph.train import history
 from rayograph.train import world as worlds
 from rayograph.train.folder import RunFolder, checkpoint_name
 from rayograph.train.loop import start
-from rayograph.train.reporter import Save, upload
+from rayograph.train.reporter import upload
+from rayograph.train.state import Saved
+
+ASK_S = 1.0  # between two looks at the board
 
 
 def work(job: Mapping[str, Any]) -> None:
@@ -31,49 +38,70 @@ def work(job: Mapping[str, Any]) -> None:
     if config.cluster.gpus_per_worker:
         torch.cuda.set_device(ray.train.torch.get_device())
     world = worlds.current(config.cluster)
-    reporter = RayReporter(config)
-    refuse = job["board"].refuse.remote  # what every worker meets; to raise it would start again
+    storage.vouch()  # the driver has reached it
+    board = job["board"]
+    if world.agree(lambda: ray.get(board.enter.remote())) is not None:
+        return
+    reporter = RayReporter(config, board)
+    refuse = board.refuse.remote  # what every worker meets; to raise it would start again
     try:
         dataset = Dataset.open(job["dataset"], prepare.cache(config.data))
         trainer = start(config, dataset, reporter, world)
     except UserError as error:
         ray.get(refuse(error))
         return
+    if world.rank == 0:
+        ray.get(board.at.remote((trainer.state.epoch, trainer.state.step)))
     try:
         trainer.fit(reporter)
     except Diverged as error:
         ray.get(refuse(error))
+    except Stopped:
+        return  # the driver asked for it
 
 
 class RayReporter:
     """Reports to Ray Train; checkpoints go up through `storage`, not through Ray."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, board: Any) -> None:
         self._config = config
         self._folder = RunFolder.of(config)
         self._attempt = secrets.token_hex(4)
         self._leads = ray.train.get_context().get_world_rank() == 0
         self._gauges = Gauges(config.run.name)
+        self._stop = threading.Event()
+        if self._leads:
+            threading.Thread(target=self._listen, args=(board,), daemon=True).start()
 
     def latest(self) -> str | None:
-        """The newest checkpoint that Ray has committed; else one that torchrun left."""
+        """The newest checkpoint that Ray has committed, else one that torchrun left; or within."""
         checkpoint = ray.train.get_checkpoint()
         found = uri_of(checkpoint) if checkpoint else self._folder.latest()
-        if found and self._leads:
+        if found:
             self._folder.publish(found, self._config.train.select)
-        return found
+        return self._folder.resume_from(found)
+
+    def stopping(self) -> bool:
+        """Whether the driver has put it on the board."""
+        return self._stop.is_set()
+
+    def _listen(self, board: Any) -> None:
+        with suppress(ray.exceptions.RayError):  # the driver has gone, and this process goes, too
+            while not ray.get(board.stop_asked.remote()):
+                time.sleep(ASK_S)
+            self._stop.set()
 
     def name(self, epoch: int) -> str:
         """The name of an epoch's checkpoint."""
         return checkpoint_name(epoch, self._attempt)
 
-    def report(self, row: Mapping[str, Any], save: Save | None) -> None:
+    def report(self, row: Mapping[str, Any], saved: Saved | None) -> None:
         """Report to Ray Train, a barrier of all workers; rank 0 brings the checkpoint."""
         figures = {"row": dict(row), "score": history.score(row, self._config.train.select)}
         with tempfile.TemporaryDirectory() as scratch:
             checkpoint = None
-            if save is not None and self._leads:
-                save(Path(scratch))
+            if saved is not None:
+                saved.write(Path(scratch))
                 checkpoint = ray.train.Checkpoint.from_directory(scratch)
             began = time.perf_counter()
             ray.train.report(
@@ -83,7 +111,7 @@ class RayReporter:
                 checkpoint_upload_fn=self._upload,
             )
         if self._leads:
-            self._gauges.show(row, time.perf_counter() - began if save is not None else None)
+            self._gauges.show(row, time.perf_counter() - began if saved is not None else None)
 
     def _upload(self, checkpoint: ray.train.Checkpoint, name: str) -> ray.train.Checkpoint:
         uri = storage.join(self._folder.uri, name)

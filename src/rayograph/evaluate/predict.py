@@ -1,5 +1,6 @@
 """What a model says of films: logits for a packed split."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,8 +37,12 @@ def logits(
     device: torch.device,
     rank: int = 0,
     world: int = 1,
+    alive: Callable[[], None] = lambda: None,
 ) -> Logits:
-    """The logits of every world-th record batch of a split, in float32, without padding."""
+    """The logits of every world-th record batch of a split, in float32, without padding.
+
+    `alive` is called for each of them.
+    """
     manifest = dataset.manifest
     rows = dataset.split(split).rows
     out = Logits(
@@ -54,6 +59,7 @@ def logits(
             films = torch.from_numpy(batch.films[part]).to(device)
             pictures = augment.whole(films, image_size, manifest.mean, manifest.std)
             out.values[batch.rows[part]] = model(pictures).float().cpu().numpy()
+        alive()
         out.labels[batch.rows] = batch.labels
         out.seen[batch.rows] += 1
         out.ids.update(zip(batch.rows.tolist(), batch.ids, strict=True))

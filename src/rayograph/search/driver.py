@@ -54,12 +54,12 @@ def search(
     Trials that have ended are not repeated, unfinished ones go on from their checkpoints. `changed`
     hears of each change of a trial.
     """
-    alone, total = config.cluster.workers == 1, spaces.trials(space, config)
+    alone, total = config.cluster.most == 1, spaces.trials(space, config)
     at_once = capacity(config.cluster)
     if config.sweep.scheduler == "pbt" and not alone and at_once < total:
         raise UserError(
             f"sweep.max_trials={total}: pbt needs all its trials side by side, and the cluster has "
-            f"room for {at_once} of cluster.workers={config.cluster.workers}; give fewer trials, "
+            f"room for {at_once} of cluster.workers={config.cluster.most}; give fewer trials, "
             "or one worker each, which take turns"
         )
     os.environ.update(SETTINGS)
@@ -117,7 +117,7 @@ def capacity(options: ClusterOptions) -> int:
     """How many trials the cluster can run at once; at least one, which then waits for machines."""
     have: dict[str, float] = ray.cluster_resources()
     needs = {"CPU": options.cpus_per_worker, "GPU": options.gpus_per_worker}
-    room = [have.get(k, 0) / (options.workers * each) for k, each in needs.items() if each]
+    room = [have.get(k, 0) / (options.most * each) for k, each in needs.items() if each]
     return max(1, int(min(room)))
 
 
@@ -135,6 +135,6 @@ def _shared(config: Config, folder: SweepFolder, dataset: str) -> Config:
 
 
 def _resources(options: ClusterOptions) -> Any:
-    if options.workers > 1:  # the Ray Train run inside asks for its own
+    if options.most > 1:  # the Ray Train run inside asks for its own
         return tune.PlacementGroupFactory([{"memory": 100 * 2**20}])
     return {"cpu": options.cpus_per_worker, "gpu": options.gpus_per_worker}

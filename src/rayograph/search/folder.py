@@ -50,7 +50,7 @@ class SweepFolder:
         for trial in found.trials.values():
             if trial.state not in ENDED:
                 trial.state, trial.message = "waiting", ""
-                trial.review(self.rows(trial), config.train.select, config.cluster.workers)
+                trial.review(self.rows(trial), config.train.select, config.cluster.most)
         return found
 
     def rows(self, trial: Trial) -> list[dict[str, Any]]:

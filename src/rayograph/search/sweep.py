@@ -68,7 +68,7 @@ def run(config: Config, space: Space, words: Sequence[str], console: Console) ->
     ended = sum(trial.state in ENDED for trial in ledger.trials.values())
     console.print(f"sweep: {folder.uri}, {max(total, ended)} trials, {ended} ended before")
     if _unfinished(ledger, total):
-        workers = config.cluster.workers
+        workers = config.cluster.most
         with session.connected(workers * config.cluster.cpus_per_worker, workers > 1):
             if missing := launch.missing(config.cluster):
                 console.print(missing)

@@ -72,7 +72,7 @@ def _train(config: Config, show: Callable[[Row], None]) -> None:
         show(rows[-1])
     if history.finished(rows, config.train):
         return
-    if config.cluster.workers == 1:
+    if config.cluster.most == 1:
         local.run(config, show)
     else:
         launch.fit(config, *launch.prepare_run(config), show)

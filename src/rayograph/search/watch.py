@@ -25,7 +25,7 @@ class Watch:
     def __init__(self, console: Console, config: Config, at_once: int) -> None:
         self._console = console
         self._select = config.train.select
-        self._workers = config.cluster.workers
+        self._workers = config.cluster.most
         self._at_once = at_once
         self._ledger: Ledger | None = None
 

@@ -2,7 +2,7 @@
 
 import time
 
-PARTS = ("data", "device", "compute", "workers")
+PARTS = ("data", "device", "compute", "workers", "checkpoint")
 
 
 class Clock:
@@ -10,7 +10,8 @@ class Clock:
 
     `data`: until the next films were there. `device`: handing them to the device. `compute`:
     forward, backward and update. `workers`: from the end of this worker's own backward pass until
-    the gradients of all were summed, the network's time and slower workers included. On a GPU,
+    the gradients of all were summed, the network's time and slower workers included. `checkpoint`:
+    copying the state for a checkpoint inside the epoch, which is then written beside. On a GPU,
     whose work runs beside Python's, `device` and `workers` are what Python waited for; the rest is
     `compute`.
     """

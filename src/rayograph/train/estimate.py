@@ -22,7 +22,7 @@ def estimate(
     Activations are those of one forward pass in float32, counted on the model itself without
     computing it; bf16 needs about half. What frameworks and Ray need comes on top (docs/guide.md).
     """
-    train, world = config.train, config.cluster.workers
+    train, world = config.train, config.cluster.most
     split = dataset.split("train")
     plan = order.plan(
         split.batch_rows, train.batch_size, dataset.manifest.fingerprint, train.seed, epoch=0

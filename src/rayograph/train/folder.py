@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,13 +16,16 @@ from rayograph.train import history, state, tensorboard
 CONFIG, ENVIRONMENT, HISTORY = "config.yaml", "environment.json", "history.jsonl"
 MODEL_JSON = "model.json"
 CHECKPOINT = re.compile(r"checkpoint_(\d{4,})_[0-9a-f]{8}")
+SNAPSHOT = re.compile(r"snapshot_(\d{4,})_(\d{6,})_[0-9a-f]{8}")  # inside an epoch
 MAY_CHANGE = (
     "cluster.",
     "checkpoint.",
     "run.",
     "train.epochs",
     "train.micro_batch",
+    "train.on_nan",
     "train.patience",
+    "data.cache",
 )
 
 
@@ -49,7 +52,7 @@ class RunFolder:
         """
         place = storage.join(self.uri, CONFIG)
         rows = self.history()
-        if rows:
+        if rows or self.snapshots():
             _refuse_other_config(self.uri, configs.load(place), config)
             if history.finished(rows, config.train):
                 raise UserError(
@@ -79,17 +82,49 @@ class RunFolder:
 
     def checkpoints(self) -> dict[int, str]:
         """The URI of each epoch's checkpoint, by epoch, for those that are published and kept."""
-        complete = self._complete()
+        complete = self._complete(CHECKPOINT)
         names = {row["epoch"]: row["checkpoint"] for row in self.history()}
         return {epoch: complete[name] for epoch, name in names.items() if name in complete}
 
     def latest(self) -> str | None:
         """The newest complete checkpoint, also one that a crash left unpublished."""
-        published, complete = self.checkpoints(), self._complete()
+        published, complete = self.checkpoints(), self._complete(CHECKPOINT)
         newest = max(complete, default=None)
         if newest is None:
             return None
         return published.get(_epoch(newest), complete[newest])
+
+    def snapshots(self) -> list[tuple[tuple[int, int], str]]:
+        """Position (epoch, step) and URI of each checkpoint inside an epoch, the latest first."""
+        found = [
+            ((int(match[1]), int(match[2])), uri)
+            for name, uri in self._complete(SNAPSHOT).items()
+            if (match := SNAPSHOT.fullmatch(name))
+        ]
+        return sorted(found, reverse=True)
+
+    def forget_snapshots(self, but: Collection[str]) -> None:
+        """Delete all checkpoints inside epochs, those left in pieces too, but these."""
+        found: dict[str, list[str]] = {}
+        for entry in storage.listing(self.uri):
+            place = storage.parent(entry.uri)
+            if SNAPSHOT.fullmatch(place.rpartition("/")[2]) and place not in but:
+                found.setdefault(place, []).append(entry.uri)
+        for uris in found.values():  # without progress.json, the first to go, the rest is none
+            storage.delete(sorted(uris, key=lambda uri: not uri.endswith(state.PROGRESS)))
+
+    def resume_from(self, committed: str | None) -> str | None:
+        """The latest snapshot that goes on from the committed checkpoint, else that checkpoint.
+
+        A snapshot whose history ends with another checkpoint follows one that a crash has lost.
+        """
+        name = committed and committed.rpartition("/")[2]
+        for _, uri in self.snapshots():
+            rows = state.read_progress(uri)["history"]
+            names = [row["checkpoint"] for row in rows if row["checkpoint"]]
+            if (names[-1] if names else None) == name:
+                return uri
+        return committed
 
     def publish(self, checkpoint: str, select: str) -> None:
         """Show a committed checkpoint: `best/` where another one is now best, then the history.
@@ -104,12 +139,13 @@ class RunFolder:
         storage.write(place, tensorboard.events(rows))
         storage.write(storage.join(self.uri, HISTORY), history.to_lines(rows))
 
-    def _complete(self) -> dict[str, str]:
+    def _complete(self, pattern: re.Pattern[str]) -> dict[str, str]:
+        """The folders of that name which have all their files, by name."""
         found: dict[str, str] = {}
         for entry in storage.listing(self.uri):
             folder, _, name = entry.uri.rpartition("/")
             own = folder.removeprefix(storage.join(self.uri, ""))
-            if CHECKPOINT.fullmatch(own) and name == state.PROGRESS:
+            if pattern.fullmatch(own) and name == state.PROGRESS:
                 found[own] = folder
         return found
 
@@ -129,6 +165,11 @@ class RunFolder:
 def _epoch(name: str) -> int:
     match = CHECKPOINT.fullmatch(name)
     return int(match[1]) if match else 0
+
+
+def snapshot_name(epoch: int, step: int, attempt: str) -> str:
+    """The name of a checkpoint inside an epoch: after `epoch` whole ones, and so many steps."""
+    return f"snapshot_{epoch:04}_{step:06}_{attempt}"
 
 
 def checkpoint_name(epoch: int, attempt: str) -> str:

@@ -1,16 +1,18 @@
 """A run without Ray: under torchrun, or in this process alone."""
 
+import signal
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from rayograph.config import Config, parse
 from rayograph.data import prepare
-from rayograph.errors import UserError
+from rayograph.errors import Stopped, UserError
 from rayograph.models.build import check
 from rayograph.train import loop
 from rayograph.train.folder import RunFolder
 from rayograph.train.reporter import FolderReporter
+from rayograph.train.stops import listening
 from rayograph.train.world import World, torchrun
 
 
@@ -39,5 +41,11 @@ def _run(config: Config, world: World, show: Callable[[Mapping[str, Any]], None]
     config = parse(config.model_copy(update={"cluster": cluster}).model_dump())
     world.agree(begin)
     dataset = prepare.dataset(config)
-    reporter = FolderReporter(config, world, show)
-    loop.start(config, dataset, reporter, world).fit(reporter)
+    with listening() as stop:
+        reporter = FolderReporter(config, world, show, stop.asked)
+        try:
+            loop.start(config, dataset, reporter, world).fit(reporter)
+        except Stopped:
+            if stop.signal is None:  # another worker heard it
+                sys.exit(128 + signal.SIGTERM)
+            stop.again()

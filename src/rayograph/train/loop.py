@@ -1,5 +1,6 @@
 """The training loop: load, step, validate, report. It knows neither Ray nor torchrun."""
 
+import logging
 import math
 import time
 from contextlib import closing, nullcontext
@@ -16,18 +17,25 @@ from torch.nn.parallel import DistributedDataParallel
 from rayograph.config import Config
 from rayograph.data import augment, order, stream
 from rayograph.data.dataset import Dataset
-from rayograph.errors import Diverged
+from rayograph.errors import Diverged, Stopped
 from rayograph.evaluate import metrics, predict
 from rayograph.models.build import build, head
 from rayograph.models.card import ModelCard
 from rayograph.train import history, optim
 from rayograph.train.clock import PARTS, Clock
 from rayograph.train.device import Given, ahead
+from rayograph.train.folder import RunFolder
 from rayograph.train.reporter import Reporter
-from rayograph.train.state import State
+from rayograph.train.snapshots import Snapshots
+from rayograph.train.state import State, Sums
+from rayograph.train.tally import Tally, Told, Wishes
+from rayograph.train.watchdog import Watchdog
 from rayograph.train.world import World
 
 Row = dict[str, Any]
+MOST_SKIPPED = 100  # steps of an epoch whose loss is no number
+CURES = "a smaller optim.lr, a longer optim.warmup_epochs or an optim.clip_norm may help"
+log = logging.getLogger("rayograph.train")
 DROPOUT = 1  # sets the stream of dropout's seeds apart from the others
 
 
@@ -37,7 +45,7 @@ def start(config: Config, dataset: Dataset, reporter: Reporter, world: World) ->
     A `UserError` (absent weights, a checkpoint of another dataset) is raised on every worker alike.
     """
     trainer = Trainer(config, dataset, world)
-    latest = reporter.latest()
+    latest = world.agree(reporter.latest)
     if latest or config.run.start_from:
         world.agree(lambda: trainer.load(latest), everyone=True)
     trainer.warm_up()
@@ -65,6 +73,8 @@ class Trainer:
             self.ddp = DistributedDataParallel(model, gradient_as_bucket_view=True)
             self.ddp.register_comm_hook(dist.group.WORLD, self._sum_gradients)
         self.clock = Clock()
+        self.snapshots = Snapshots(RunFolder.of(config), config.checkpoint)
+        self.watchdog = Watchdog(config.cluster.hang_s)
         self.class_weights = self._class_weights()
 
     def load(self, latest: str | None) -> None:
@@ -78,11 +88,20 @@ class Trainer:
                 row["checkpoint"] = None  # it lies in the other run's folder
 
     def fit(self, reporter: Reporter) -> None:
-        """Train and report epoch after epoch until the run is finished."""
-        while not history.finished(self.state.history, self.config.train):
-            row, card = self.epoch(reporter)
-            save = None if card is None else lambda folder, c=card: self.state.save(folder, c)
-            reporter.report(row, save)
+        """Train and report epoch after epoch until the run is finished.
+
+        Raises `Stopped` on every worker where one is asked to stop, and `Diverged`.
+        """
+        with self.watchdog.watching():
+            while not history.finished(self.state.history, self.config.train):
+                row, card = self.epoch(reporter)
+                saved = None
+                if card is not None and self.world.rank == 0:
+                    saved = self.state.saved(card)
+                self.watchdog.alive()
+                reporter.report(row, saved)
+            if self.world.rank == 0:
+                self.snapshots.clear()
 
     def plan(self, epoch: int) -> order.Plan:
         """The order of an epoch."""
@@ -95,6 +114,12 @@ class Trainer:
             epoch,
         )
 
+    def rate(self, epoch: int) -> float:
+        """The learning rate of an epoch's first step."""
+        steps, options = self.plan(0).steps, self.config.optim
+        part = optim.factor(steps * epoch, steps, self.config.train.epochs, options)
+        return options.lr * part
+
     def warm_up(self) -> None:
         """Two backward passes whose gradients and statistics are thrown away.
 
@@ -102,7 +127,7 @@ class Trainer:
         in its bucket: without this, three workers are not equal to the bit after a resume.
         """
         size, device = self.config.data.image_size, self.world.device
-        buffers = {name: b.clone() for name, b in self.state.model.named_buffers()}
+        buffers = self._buffers()
         self._train_mode()
         for _ in range(2 if self.world.size > 1 else 0):
             self.ddp(torch.zeros(2, 1, size, size, device=device)).sum().backward()
@@ -114,49 +139,67 @@ class Trainer:
         """Train and validate one epoch; its row, and its checkpoint's card where one is due."""
         began = time.perf_counter()
         number = self.state.epoch + 1
-        row: Row = {"epoch": number, "lr": self.state.schedule.get_last_lr()[0]}
-        row |= self._train_epoch()
-        if not math.isfinite(row["train_loss"]):
-            raise Diverged(
-                f"epoch {number}: the loss is {row['train_loss']}; a smaller optim.lr, a longer "
-                "optim.warmup_epochs or an optim.clip_norm may help"
-            )
-        trained = time.perf_counter() - began
-        row["films_per_s"] = round(self.split.rows / trained, 1)
+        row: Row = {"epoch": number, "lr": self.rate(self.state.epoch)}
+        row |= self._train_epoch(reporter)
         threshold = None
         if self.has_val:
             found, threshold = self._validate()
             row |= found
         row["seconds"] = round(time.perf_counter() - began, 3)
-        self.state.epoch, self.state.step = number, 0
+        self.state.epoch, self.state.step, self.state.sums = number, 0, Sums()
         self.state.history.append(row)
-        every = self.config.checkpoint.every
-        due = number % every == 0 or history.finished(self.state.history, self.config.train)
+        last = history.finished(self.state.history, self.config.train)
+        due = last or number % self.config.checkpoint.epochs == 0
         row["checkpoint"] = reporter.name(number) if due else None
         return row, self._card(row, threshold) if due else None
 
-    def _train_epoch(self) -> Row:
-        plan = self.plan(self.state.epoch)
-        totals = torch.zeros(2, dtype=torch.float64)  # loss, correct
+    def _train_epoch(self, reporter: Reporter) -> Row:
+        plan, state = self.plan(self.state.epoch), self.state
+        before = state.sums.films
         self._train_mode()
         self.clock = Clock()
         batches = stream.training(
-            self.dataset, "train", plan, self.world.rank, self.world.size, self.state.step,
+            self.dataset, "train", plan, self.world.rank, self.world.size, state.step,
             threads=self.config.cluster.cpus_per_worker, pin=self.world.device.type == "cuda",
         )  # fmt: skip
         with closing(batches):  # its threads end with it
             for given in ahead(batches, self.world.device, self.clock):
-                totals += self._step(given)
+                told = self._step(given, Wishes(self._save_due(), reporter.stopping()))
                 self.clock.lap("compute")
-                self.state.step += 1
+                self.watchdog.alive()
+                if told.save or told.stop:
+                    self._snapshot()
+                if told.stop:
+                    self.snapshots.flush()
+                    raise Stopped
         spent = torch.tensor(list(self.clock.seconds.values()), dtype=torch.float64)
-        told = self.world.sum(torch.cat([totals / plan.films, spent]).to(self.world.device))
-        loss, correct, *seconds = told.tolist()
+        seconds = self.world.sum(spent.to(self.world.device)).tolist()
         mean = {f"{part}_s": s / self.world.size for part, s in zip(PARTS, seconds, strict=True)}
-        return {"train_loss": loss, "train_accuracy": correct, "steps": plan.steps, **mean}
+        sums, trained = state.sums, sum(mean.values())
+        return {
+            "train_loss": sums.loss / max(sums.films, 1),
+            "train_accuracy": sums.correct / max(sums.films, 1),
+            "steps": plan.steps,
+            "skipped": sums.skipped,
+            "films": sums.films,
+            "films_digest": sums.digest,
+            "films_per_s": round((sums.films - before) / max(trained, 1e-9), 1),
+            **mean,
+        }
 
-    def _step(self, given: Given) -> Tensor:
-        """One optimizer step; the summed loss and the correct films of this worker's share."""
+    def _save_due(self) -> bool:
+        return self.world.rank == 0 and self.snapshots.due()
+
+    def _snapshot(self) -> None:
+        """Save the position inside the epoch; only copying it takes the loop's time."""
+        if self.world.rank == 0:
+            state = self.state
+            row = {"epoch": state.epoch}
+            self.snapshots.take(state.saved(self._card(row, None)), state.epoch, state.step)
+        self.clock.lap("checkpoint")
+
+    def _step(self, given: Given, wishes: Wishes) -> Told:
+        """One optimizer step, or none where its loss is no number; what all workers said."""
         config, state, batch = self.config, self.state, given.batch
         draws = augment.draw(batch.size, config.train.seed, state.epoch, state.step)[batch.share]
         torch.manual_seed(
@@ -164,37 +207,97 @@ class Trainer:
                 config.train.seed, state.epoch, state.step, self.world.rank, DROPOUT
             )
         )
+        buffers = self._buffers() if config.train.on_nan != "stop" else {}
+        told = self._backward(given, draws, wishes)
+        self._count(told, buffers)
+        return told
+
+    def _backward(self, given: Given, draws: Tensor, wishes: Wishes) -> Told:
+        """Forward and backward passes; the loss is summed over the workers beside the last one."""
+        batch = given.batch
+        tally = Tally(self.world, wishes)
+        tally.seen(batch.rows)
         if not len(batch.rows):
-            return self._idle_step()
-        micro = config.train.micro_batch or len(batch.rows)
+            return self._idle(tally)
+        micro = self.config.train.micro_batch or len(batch.rows)
         starts = range(0, len(batch.rows), micro)
-        totals = torch.zeros(2, dtype=torch.float64)
         for start in starts:
             part = slice(start, start + micro)
             last = start == starts[-1]
             quiet = isinstance(self.ddp, DistributedDataParallel) and not last
             with self.ddp.no_sync() if quiet else nullcontext():  # type: ignore[operator]
                 losses, correct = self._forward(given, draws, part)
+                tally.add(losses.detach(), correct)
+                if last:
+                    tally.begin()
                 # DDP averages over workers; times their number, over the batch: the exact mean
                 loss = self._weighted(losses, given.labels[part]).sum()
                 (loss * (self.world.size / batch.size)).backward()
-            if last and self.world.size > 1:
-                self.clock.lap("workers")
-            totals += torch.stack([losses.detach().sum(), correct.sum()]).double().cpu()
-        self._update()
-        return totals
+        return self._told(tally)
 
-    def _idle_step(self) -> Tensor:
+    def _idle(self, tally: Tally) -> Told:
         """Take part in a step whose batch has no film for this worker: a gradient of zero."""
         size, norm = self.config.data.image_size, self.config.model.norm
         if norm != "sync":  # whose statistics are collective, and count no film
             self.ddp.eval()
         films = torch.zeros(0 if norm == "sync" else 1, 1, size, size, device=self.world.device)
-        (0 * self.ddp(films).sum()).backward()
-        self.clock.lap("workers")
+        loss = 0 * self.ddp(films).sum()
+        tally.begin()
+        loss.backward()
+        told = self._told(tally)
         self._train_mode()
-        self._update()
-        return torch.zeros(2, dtype=torch.float64)
+        return told
+
+    def _told(self, tally: Tally) -> Told:
+        told = tally.told()
+        if self.world.size > 1:
+            self.clock.lap("workers")
+        return told
+
+    def _count(self, told: Told, buffers: dict[str, Tensor]) -> None:
+        """Update the weights and the epoch's sums; or say what becomes of a loss that is none."""
+        state, policy = self.state, self.config.train.on_nan
+        where = f"epoch {state.epoch + 1}, step {state.step + 1}"
+        good = math.isfinite(told.loss)
+        if good and policy != "stop":
+            norm = torch.nn.utils.get_total_norm(
+                p.grad for p in state.model.parameters() if p.grad is not None
+            )
+            good = bool(norm.isfinite())
+        if not good and policy == "stop":
+            raise Diverged(f"{where}: the loss is {told.loss}; {CURES}")
+        state.step += 1
+        if good:
+            self._update()
+            state.sums.loss += told.loss
+            state.sums.correct += told.correct
+            state.sums.films += told.films
+            state.sums.digest = (state.sums.digest + told.digest) % 2**32
+            return
+        state.sums.skipped += 1
+        log.warning("%s: the loss is %s; train.on_nan=%s", where, told.loss, policy)
+        if state.sums.skipped > MOST_SKIPPED:
+            raise Diverged(f"{where}: {MOST_SKIPPED} losses of this epoch were no numbers; {CURES}")
+        state.optimizer.zero_grad()
+        state.schedule.step()
+        for name, buffer in state.model.named_buffers():
+            buffer.copy_(buffers[name])
+        if policy == "restore":
+            self._restore(where)
+
+    def _restore(self, where: str) -> None:
+        """Take the weights and moments of the newest checkpoint, and go on with the next step."""
+        if self.world.rank == 0:
+            self.snapshots.flush()
+        folder = RunFolder.of(self.config)
+        newest = self.world.agree(lambda: folder.resume_from(folder.latest()))
+        if newest is None:
+            raise Diverged(f"{where}: no checkpoint yet to restore; {CURES}")
+        steps = self.plan(0).steps
+        self.world.agree(lambda: self.state.load_weights(newest, steps), everyone=True)
+
+    def _buffers(self) -> dict[str, Tensor]:
+        return {name: buffer.clone() for name, buffer in self.state.model.named_buffers()}
 
     def _sum_gradients(
         self,
@@ -236,7 +339,7 @@ class Trainer:
         with self._autocast():
             own = predict.logits(
                 self.state.model, self.dataset, "val", self.config.data.image_size,
-                self.world.device, self.world.rank, self.world.size,
+                self.world.device, self.world.rank, self.world.size, self.watchdog.alive,
             )  # fmt: skip
         wire = self.world.device
         values = self.world.sum(torch.from_numpy(own.values).to(wire)).cpu().numpy()

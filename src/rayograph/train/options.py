@@ -1,5 +1,6 @@
 """What can be chosen about training: the loop, its optimizer, its checkpoints, its run folder."""
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
@@ -49,6 +50,12 @@ class TrainOptions(BaseModel, frozen=True, extra="forbid"):
         description="what the best epoch is best at",
         json_schema_extra={"unit": "name"},
     )
+    on_nan: Literal["stop", "skip", "restore"] = Field(
+        "stop",
+        description="where a loss is no number: stop; skip the step; or restore the last "
+        "checkpoint's weights and skip it",
+        json_schema_extra={"unit": "name"},
+    )
     patience: int | None = Field(
         None,
         ge=1,
@@ -96,20 +103,41 @@ class OptimOptions(BaseModel, frozen=True, extra="forbid"):
     )
 
 
+WITHIN = r"^[1-9]\d{0,6} ?(steps|s|min)$"
+
+
 class CheckpointOptions(BaseModel, frozen=True, extra="forbid"):
     """When checkpoints are written and which are kept."""
 
-    every: int = Field(
+    every: Annotated[int, Field(ge=1)] | Annotated[str, Field(pattern=WITHIN)] = Field(
         1,
-        ge=1,
-        description="epochs between checkpoints; the last epoch always writes one",
-        json_schema_extra={"unit": "epochs"},
+        description="epochs; or within them, too: `200 steps`, `30 s`, `5 min`",
+        json_schema_extra={"unit": "epochs, steps or time"},
     )
     keep: Annotated[int, Field(ge=1)] | Literal["all"] = Field(
         2,
         description="how many of the best are kept beside the latest; or all",
         json_schema_extra={"unit": "checkpoints"},
     )
+
+    @property
+    def epochs(self) -> int:
+        """Epochs between checkpoints at their ends; the last epoch always has one."""
+        return self.every if isinstance(self.every, int) else 1
+
+    @property
+    def steps(self) -> int | None:
+        """Steps between checkpoints inside an epoch, if it is steps that count."""
+        return self._within("steps", 1)
+
+    @property
+    def seconds(self) -> int | None:
+        """Seconds between checkpoints inside an epoch, if it is time that counts."""
+        return self._within("s", 1) or self._within("min", 60)
+
+    def _within(self, unit: str, factor: int) -> int | None:
+        found = re.fullmatch(rf"(\d+) ?{unit}", str(self.every))
+        return int(found[1]) * factor if found else None
 
 
 class RunOptions(BaseModel, frozen=True, extra="forbid"):

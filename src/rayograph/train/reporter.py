@@ -2,6 +2,7 @@
 
 import secrets
 import tempfile
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -10,24 +11,27 @@ from rayograph import storage
 from rayograph.config import Config
 from rayograph.train import folder, history, state
 from rayograph.train.folder import RunFolder
+from rayograph.train.state import Saved
 from rayograph.train.world import World
-
-Save = Callable[[Path], None]
 
 
 class Reporter(Protocol):
     """What the loop asks of its surroundings; every worker calls `report` equally often."""
 
     def latest(self) -> str | None:
-        """The URI of the checkpoint to go on from, if there is one."""
+        """The URI of the checkpoint to go on from, if there is one; asked on rank 0."""
+        ...
+
+    def stopping(self) -> bool:
+        """Whether the run shall end after the step under way, to go on another time."""
         ...
 
     def name(self, epoch: int) -> str:
         """The name of an epoch's checkpoint; rank 0's counts."""
         ...
 
-    def report(self, row: Mapping[str, Any], save: Save | None) -> None:
-        """Take an epoch's row; where there is a checkpoint, `save` writes its files (rank 0)."""
+    def report(self, row: Mapping[str, Any], saved: Saved | None) -> None:
+        """Take an epoch's row; where there is a checkpoint, rank 0 brings it."""
         ...
 
 
@@ -35,33 +39,41 @@ class FolderReporter:
     """Reports into the run folder: under torchrun, or in one process."""
 
     def __init__(
-        self, config: Config, world: World, show: Callable[[Mapping[str, Any]], None]
+        self,
+        config: Config,
+        world: World,
+        show: Callable[[Mapping[str, Any]], None],
+        stop: threading.Event,
     ) -> None:
         self._config = config
         self._world = world
         self._folder = RunFolder.of(config)
         self._attempt = secrets.token_hex(4)
         self._show = show
+        self._stop = stop
 
     def latest(self) -> str | None:
         """The newest complete checkpoint in the folder, published where it is not yet."""
         found = self._folder.latest()
-        if found and self._world.rank == 0:
+        if found:
             self._folder.publish(found, self._config.train.select)
-        self._world.barrier()
-        return found
+        return self._folder.resume_from(found)
+
+    def stopping(self) -> bool:
+        """Whether a signal came that `train.local` listens for."""
+        return self._stop.is_set()
 
     def name(self, epoch: int) -> str:
         """The name of an epoch's checkpoint."""
         return folder.checkpoint_name(epoch, self._attempt)
 
-    def report(self, row: Mapping[str, Any], save: Save | None) -> None:
+    def report(self, row: Mapping[str, Any], saved: Saved | None) -> None:
         """Upload the checkpoint, publish it, and forget those that need not be kept."""
         if self._world.rank == 0:
-            if save is not None:
+            if saved is not None:
                 uri = storage.join(self._folder.uri, row["checkpoint"])
                 with tempfile.TemporaryDirectory() as scratch:
-                    save(Path(scratch))
+                    saved.write(Path(scratch))
                     upload(Path(scratch), uri)
                 self._folder.publish(uri, self._config.train.select)
                 self._prune()

@@ -32,6 +32,17 @@ FILES = (MODEL, STATE, PROGRESS)
 
 
 @dataclass
+class Sums:
+    """What the epoch under way has come to, over all workers: loss and correct of its films."""
+
+    loss: float = 0.0
+    correct: float = 0.0
+    films: int = 0
+    digest: int = 0  # of which films they were
+    skipped: int = 0  # steps whose loss was no number
+
+
+@dataclass
 class State:
     """Everything that training changes. `epoch` and `step` are those to be done next."""
 
@@ -42,22 +53,27 @@ class State:
     config: Config
     epoch: int = 0
     step: int = 0
+    sums: Sums = field(default_factory=Sums)
     history: list[dict[str, Any]] = field(default_factory=list)
 
-    def save(self, folder: Path, card: ModelCard) -> None:
-        """Write the three files of a checkpoint."""
-        (folder / MODEL).write_bytes(cards.to_bytes(self.model.state_dict(), card))
-        torch.save({"optimizer": self.optimizer.state_dict()}, folder / STATE)
+    def saved(self, card: ModelCard) -> "Saved":
+        """A copy of all this in main memory, as training goes on changing it."""
         progress = {
             "epoch": self.epoch,
             "step": self.step,
+            "sums": vars(self.sums),
             "fingerprint": self.fingerprint,
             "history": self.history,
             "best": history.best(self.history, self.config.train.select),
             "config": self.config.model_dump(mode="json"),
             "versions": versions(),
         }
-        (folder / PROGRESS).write_text(json.dumps(progress, indent=1))
+        return Saved(
+            _copied(self.model.state_dict()),
+            _copied(self.optimizer.state_dict()),
+            json.dumps(progress, indent=1),
+            card,
+        )
 
     def load(self, uri: str, steps: int) -> None:
         """Go on from the checkpoint at `uri`; `steps` is the number of them in an epoch.
@@ -70,6 +86,13 @@ class State:
                 f"{uri}: was trained on another dataset ({progress['fingerprint'][:12]}, not "
                 f"{self.fingerprint[:12]}); give the run another run.name"
             )
+        self.epoch, self.step = progress["epoch"], progress["step"]
+        self.sums = Sums(**progress["sums"])
+        self.history = progress["history"]
+        self.load_weights(uri, steps)
+
+    def load_weights(self, uri: str, steps: int) -> None:
+        """Take weights and moments from the checkpoint at `uri`, and stay where the run is."""
         place = storage.join(uri, MODEL)
         _, tensors = cards.from_bytes(storage.fetch(place), place)
         try:
@@ -78,11 +101,34 @@ class State:
             raise UserError(f"{uri}: is of another model; keep the model.* it had") from None
         data = io.BytesIO(storage.fetch(storage.join(uri, STATE)))
         states = torch.load(data, map_location="cpu", weights_only=True)
-        self.epoch, self.step = progress["epoch"], progress["step"]
-        self.history = progress["history"]
         optim.load(
             self.optimizer, self.schedule, states["optimizer"], steps * self.epoch + self.step
         )
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What a checkpoint holds, apart from the model and the optimizer that go on."""
+
+    model: dict[str, Any]
+    optimizer: dict[str, Any]
+    progress: str
+    card: ModelCard
+
+    def write(self, folder: Path) -> None:
+        """Write the three files of a checkpoint."""
+        (folder / MODEL).write_bytes(cards.to_bytes(self.model, self.card))
+        torch.save({"optimizer": self.optimizer}, folder / STATE)
+        (folder / PROGRESS).write_text(self.progress)
+
+
+def _copied(value: Any) -> Any:
+    """A nested state with each tensor copied into main memory."""
+    if isinstance(value, torch.Tensor):
+        return value.detach().to("cpu", copy=True)
+    if isinstance(value, Mapping):
+        return {key: _copied(each) for key, each in value.items()}
+    return [_copied(each) for each in value] if isinstance(value, list) else value
 
 
 def read_progress(uri: str) -> Mapping[str, Any]:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any, TypeVar, cast
 
 import torch
 import torch.distributed as dist
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from rayograph.cluster.options import ClusterOptions
 from rayograph.errors import UserError
 
+T = TypeVar("T")
 TIMEOUT = timedelta(minutes=10)  # of a collective: a worker that is silent longer is lost
 
 
@@ -36,20 +38,38 @@ class World:
             for buffer in model.buffers():
                 dist.broadcast(buffer, 0)
 
-    def agree(self, act: Callable[[], None], everyone: bool = False) -> None:
-        """Let rank 0 act, or everyone; one worker's `UserError` becomes that of all of them."""
+    def begin_sum(self, tensor: Tensor) -> Callable[[], Tensor]:
+        """Begin to sum a tensor over all workers, in place; the result waits for the sum."""
+        if self.size == 1:
+            return lambda: tensor
+        work = dist.all_reduce(tensor, async_op=True)
+
+        def result() -> Tensor:
+            work.wait()
+            return tensor
+
+        return result
+
+    def agree(self, act: Callable[[], T], everyone: bool = False) -> T:
+        """Let rank 0 act, or everyone; one worker's `UserError` becomes that of all of them.
+
+        Returns what rank 0's call returned.
+        """
         problem: str | None = None
+        result: T | None = None
         if everyone or self.rank == 0:
             try:
-                act()
+                result = act()
             except UserError as error:
                 problem = str(error)
-        problems = [problem]
+        problems, results = [problem], [result]
         if self.size > 1:
-            problems = [None] * self.size
-            dist.all_gather_object(problems, problem)
+            told: list[Any] = [None] * self.size
+            dist.all_gather_object(told, (problem, result if self.rank == 0 else None))
+            problems, results = [found for found, _ in told], [found for _, found in told]
         for found in filter(None, problems):
             raise UserError(found)
+        return cast(T, results[0])
 
     def barrier(self) -> None:
         """Wait for all workers."""
