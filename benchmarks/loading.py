@@ -82,9 +82,11 @@ def main() -> None:
     parser.add_argument("--work", type=Path, help="folder that keeps the corpora for a later run")
     parser.add_argument("--out", type=Path, default=Path("loading.json"), help="JSON of all of it")
     parser.add_argument("--quick", action="store_true", help="seconds a reader: does it work?")
+    parser.add_argument("--rounds", type=int, help="each takes some eight minutes; 3")
     chosen = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # else the store would outlive it
     sizes = QUICK if chosen.quick else FULL
+    sizes = replace(sizes, rounds=chosen.rounds or sizes.rounds)
     with tempfile.TemporaryDirectory() as temporary:
         work = (chosen.work or Path(temporary)).absolute()
         work.mkdir(parents=True, exist_ok=True)

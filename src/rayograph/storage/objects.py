@@ -182,9 +182,13 @@ def _replace(path: Path, source: BinaryIO) -> None:
         raise
 
 
-@lru_cache(maxsize=1)
 def s3() -> "S3Client":
     """The client that all requests of this process go through."""
+    return _client(os.getpid())
+
+
+@lru_cache(maxsize=1)
+def _client(_pid: int) -> "S3Client":  # a forked child's own: connections cannot be shared
     import boto3
     from botocore.config import Config
 
