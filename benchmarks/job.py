@@ -29,7 +29,8 @@ class Job:
 
     `cores` is what one process may use by itself; `world` counts processes. `start` is the step
     that a resumed epoch starts from. `seconds` ends a slow reader early. `whole` hashes each film
-    with xxh3, which costs time, instead of taking its signature.
+    with xxh3, which costs time, instead of taking its signature. `warm` (prefix and folder) is a
+    small corpus, read before anything is measured: clients and late imports are then there.
     """
 
     reader: str
@@ -44,6 +45,7 @@ class Job:
     batches: int | None = None
     seconds: float = 6.0
     whole: bool = False
+    warm: tuple[str, str] | None = None
 
     def dumps(self) -> str:
         """As one JSON line."""

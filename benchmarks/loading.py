@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -23,57 +23,11 @@ from benchmarks import corpus, limits, measure, report, writers
 from benchmarks.corpus import Corpus
 from benchmarks.job import BATCH, Format, Job, Result
 from benchmarks.proxy import Counted, Endpoint, proxy
-from benchmarks.readers import READERS
+from benchmarks.rows import EVERYONE, FULL, QUICK, ROWS, Row, Sizes
 from tests import seaweed
 
-EVERYONE = tuple(READERS)
-FAR = ("ours", "litdata", "mosaicml", "webdataset")
-RESUMED = ("ours", "litdata", "mosaicml")  # those that have a resume
-LATENCY_S, LINE_BYTES_S = 0.025, 80e6
 UNTIL_THE_END = 1e9  # seconds
 BUSY = 0.6  # of a core, from which on the proxy is named in the table
-
-
-@dataclass(frozen=True)
-class Row:
-    """One question; every reader in `readers` answers it in every round."""
-
-    name: str
-    format: str
-    readers: tuple[str, ...]
-    both: bool = False
-    latency_s: float = 0.0
-    bytes_per_s: float = 0.0
-    middle: bool = False  # start in the middle of the epoch, and stop after the first batch
-    cold: bool = False  # stop after the first batch
-
-
-ROWS = (
-    Row("raw 256², one process", "raw256", EVERYONE),
-    Row("raw 256², both cores", "raw256", EVERYONE, both=True),
-    Row("JPEG 256²", "jpeg256", EVERYONE),
-    Row("JPEG 1024²", "jpeg1024", EVERYONE),
-    Row("raw 256², 25 ms a request", "raw256", FAR, latency_s=LATENCY_S),
-    Row(
-        "raw 256², 25 ms, 80 MB/s a connection", "raw256", FAR,
-        latency_s=LATENCY_S, bytes_per_s=LINE_BYTES_S,
-    ),
-    Row("raw 256², first batch of an epoch", "raw256", RESUMED, cold=True),
-    Row("raw 256², first batch in its middle", "raw256", RESUMED, middle=True),
-)  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """How much is read; `quick` only shows that everything works."""
-
-    small: int  # films at 256²
-    large: int  # films at 1024²
-    rounds: int
-    seconds: float  # after which a slow reader is ended; what it had read ahead is then lost to it
-
-
-FULL, QUICK = Sizes(16384, 1024, 3, 20.0), Sizes(1024, 128, 1, 10.0)
 
 
 def main() -> None:
@@ -129,7 +83,8 @@ def check_pixels(found: report.Found, corpora: dict[str, Corpus], work: Path) ->
     for form, made in corpora.items():
         say(f"checking every reader's pixels, {form}")
         for reader in filter(writers.installed, EVERYONE):
-            task = replace(job(Row(form, form, ()), made, reader, UNTIL_THE_END), whole=True)
+            task = job(Row(form, form, (), cold=True), made, reader, UNTIL_THE_END)
+            task = replace(task, batches=None, whole=True)
             unseen = report.Found(problems=found.problems)
             attempt(unseen, f"{form}, every pixel", task, made, work)
             for results in unseen.results.values():
@@ -159,11 +114,12 @@ def job(row: Row, made: Corpus, reader: str, seconds: float) -> Job:
     forks = reader in ("ray_data", "image_folder")  # on both cores by processes of their own
     return Job(
         reader, made.format, made.store, made.folder, scratch="",
+        warm=None if row.cold or row.middle else made.warm,
         world=2 if row.both and not forks else 1,
         cores=2 if row.both and forks else 1,
         start=made.format.films // BATCH // 2 if row.middle else 0,
         batches=1 if row.cold or row.middle else None,
-        seconds=seconds,
+        seconds=UNTIL_THE_END if row.cold or row.middle else seconds,
     )  # fmt: skip
 
 

@@ -158,6 +158,11 @@ def _cpu_s(children: list[int]) -> float:
 
 def read(job: Job) -> Measured:
     """Read as the job says and look at every film."""
+    if job.warm:
+        store, folder = job.warm
+        small = replace(job, store=store, folder=folder, scratch=f"{job.scratch}/warm")
+        for _ in READERS[job.reader](small):
+            pass
     batches = READERS[job.reader](job)
     next(batches)
     print("up", flush=True)

@@ -122,8 +122,8 @@ def ray_data(job: Job) -> Iterator[Films]:
     import ray.data
 
     ray.init(
-        address="local", num_cpus=job.cores, include_dashboard=False, log_to_driver=False,
-        object_store_memory=RAY_BYTES, logging_level="ERROR",
+        address="local", num_cpus=job.cores, ignore_reinit_error=True, include_dashboard=False,
+        log_to_driver=False, object_store_memory=RAY_BYTES, logging_level="ERROR",
     )  # fmt: skip
     ray.data.DataContext.get_current().enable_progress_bars = False
     size, codec = job.format.size, job.format.codec

@@ -1,6 +1,6 @@
 """What was found, as plain tables, and each target with reached or by how much not."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
@@ -104,15 +104,15 @@ def _row(found: Found, row: str) -> str:
             "" if one else f"{min(rates):,.0f} – {max(rates):,.0f}",
             "" if one else f"{median(result.cpu_ms for result in rounds):.3f}",
             "" if one or share is None or row not in FORMATS else f"{share:.2f}",
-            f"{median(result.first_s for result in rounds):.2f}",
+            f"{median(result.first_s for result in rounds):.2f}" if one else "",
             f"{median(result.peak_mb for result in rounds):,.0f}",
-            f"{fetched:,.0f}" if fetched else "",
+            f"{fetched:,.0f}" if one and fetched else "",
             "; ".join(sorted({note for result in rounds for note in result.notes})),
         ))  # fmt: skip
     return "\n".join([row, *_aligned(lines)])
 
 
-def _aligned(lines: list[tuple[str, ...]]) -> list[str]:
+def _aligned(lines: Sequence[tuple[str, ...]]) -> list[str]:
     """Columns of text: the first and the last to the left, the others to the right."""
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     last = len(widths) - 1
