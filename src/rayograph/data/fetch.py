@@ -112,7 +112,6 @@ class Fetcher:
             self._dataset.memory.append(future.result().memory)
 
     def _fetch(self, number: int) -> Content:
-        began = self._began[number] = time.monotonic()
         shard, batch = self._batches[number]
         try:
             memory = self._dataset.memory.pop()
@@ -121,7 +120,6 @@ class Fetcher:
         data = memoryview(memory)[: batch.bytes]
         self._read(number, shard, batch, data)
         record = self._dataset.parse(data, shard, batch)
-        self._took.append(time.monotonic() - began)
         manifest = self._dataset.manifest
         return Content(
             memory,
@@ -134,7 +132,7 @@ class Fetcher:
         """Fill `into` from the node's cache, else from the store, and verify it."""
         cache = self._dataset.cache
         if cache is None:
-            self._from_store(shard, batch, into)
+            self._from_store(number, shard, batch, into)
             return
         key = f"{self._dataset.manifest.fingerprint[:16]}/{self._split}-{number}"
         with cache.alone(key):
@@ -142,13 +140,16 @@ class Fetcher:
                 if dataset.digest(into) == batch.xxh3:
                     return
                 cache.drop(key)
-            self._from_store(shard, batch, into)
+            self._from_store(number, shard, batch, into)
             cache.put(key, into)
 
-    def _from_store(self, shard: Shard, batch: RecordBatch, into: memoryview) -> None:
+    def _from_store(self, number: int, shard: Shard, batch: RecordBatch, into: memoryview) -> None:
         uri = self._dataset.place(shard)
         for _ in range(2):  # a wrong byte may have come from the way
+            began = self._began[number] = time.monotonic()
             self._ranges.read(uri, batch.offset, into)
+            self._began.pop(number, None)
+            self._took.append(time.monotonic() - began)
             found = dataset.digest(into)
             if found == batch.xxh3:
                 return

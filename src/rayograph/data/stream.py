@@ -26,7 +26,8 @@ T = TypeVar("T")
 
 AHEAD = 2 * FETCHES  # record batches that are asked for before the step that needs them is filled
 FARTHEST = 64  # steps that are planned, at most
-READY = 2  # steps that are filled beside those in the decoding threads' hands
+READY = 1  # step that is filled, beside those in the decoding threads' hands
+SPARE = 4  # films that a slot has room for beyond those of its first step
 HELD = LANES + AHEAD  # record batches in memory; beyond them, those that no planned step needs go
 
 
@@ -206,12 +207,12 @@ class _Reader(Generic[T]):
             self._fetch.drop(number)
 
     def _slot(self, step: _Step[T]) -> Films:
-        """A spare slot that holds the step's films, or a new one, with room for a few more."""
+        """A spare slot that holds the step's films, or a new one with room for a few more."""
         if self._slots and len(self._slots[0]) >= len(step.rows):
             return self._slots.popleft()
         if self._slots:
             self._slots.popleft()
-        shape = (len(step.rows) + len(step.rows) // 8 + 1, self._size, self._size)
+        shape = (len(step.rows) + SPARE, self._size, self._size)
         return torch.empty(shape, dtype=torch.uint8, pin_memory=self._pin).numpy()
 
     def _fill(self, step: _Step[T], slot: Films) -> _Filled:
