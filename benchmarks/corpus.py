@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
-from multiprocessing.pool import Pool
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -32,6 +32,7 @@ DISTINCT_PIXELS = 256 * 256 * 256  # of phantoms that are drawn; the others are 
 VALIDATION = 32  # films; the packer wants a validation part
 SHARD_BYTES = 64_000_000  # LitData's and MosaicML's default; less where a corpus has not 8 of them
 CORES = 2
+FRESH = get_context("spawn")  # a fork of a process with threads may wait for a lock for ever
 
 
 WARM_FILMS = 128  # of the small corpus that a process reads before it is measured
@@ -94,7 +95,7 @@ def draw(form: Format, folder: Path) -> None:
         for name in phantom.CLASSES:
             (folder / part / name).mkdir(parents=True, exist_ok=True)
         paint = partial(draw_one, folder / part, form.size, distinct)
-        with Pool(CORES) as pool:
+        with FRESH.Pool(CORES) as pool:
             # Films of one phantom are drawn together, so that it is drawn once a process.
             pool.map(paint, sorted(range(count), key=lambda i: i % distinct), chunksize=64)
     (folder / "done").touch()
@@ -125,7 +126,7 @@ def pack_ours(form: Format, source: Path, place: str) -> None:
 
 def pooled(what: str, function: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:  # noqa: ARG001
     """`pack.Run` by a pool of processes."""
-    with Pool(CORES) as pool:
+    with FRESH.Pool(CORES) as pool:
         yield from pool.imap(function, items)
 
 

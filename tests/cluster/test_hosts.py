@@ -1,13 +1,15 @@
 """The main job and a sweep on four hosts: a store, a head without CPUs, two workers."""
 
 import json
+import os
 import re
 import subprocess
 import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -19,52 +21,82 @@ from tests.conftest import rayograph
 pytestmark = [pytest.mark.cluster, lab.needs_lab]
 STORE, HEAD, WORKERS = 0, 1, (2, 3)
 PORT, DASHBOARD, METRICS = 6379, 8265, 8090
+COMMON = ("--block", f"--metrics-export-port={METRICS}")
+DETECTION = {"RAY_health_check_period_ms": "1000", "RAY_health_check_failure_threshold": "4"}
 SMALL = ("data.image_size=32", "model.width=8", "model.depth=2", "cluster.workers=2")
 
 
+@dataclass(frozen=True)
+class Lab:
+    """`submitter`: the environment of those who submit, without credentials; `node`: a node's."""
+
+    submitter: dict[str, str]
+    node: dict[str, str]
+    store: dict[str, str]
+    python: str
+
+    def join(self, host: int) -> None:
+        """Let a host join the cluster as a worker of one CPU."""
+        lab.start(host, [
+            self.python, *head.START, f"--address={lab.address(HEAD)}:{PORT}", "--num-cpus=1",
+            f"--node-ip-address={lab.address(host)}", *COMMON,
+        ], self.node)  # fmt: skip
+
+    def joined(self) -> int:
+        """Nodes that are alive."""
+        nodes = state.list_nodes(address=self.submitter["RAY_ADDRESS"])
+        return sum(node.state == "ALIVE" for node in nodes)
+
+
 @pytest.fixture(scope="module")
-def hosts(
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[tuple[dict[str, str], dict[str, str]]]:
-    """The environment of those who submit, without credentials, and that of the store's users."""
+def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """A store, a head, and workers that have joined it."""
     home = tmp_path_factory.mktemp("hosts")
     with (
         lab.hosts(4),
         seaweed.store(home / "store", lab.address(STORE), lab.within(STORE)) as store,
     ):
         python = head.bare(home)
-        node = {**head.nodes_environment(home), **store}
-        common = ["--block", f"--metrics-export-port={METRICS}"]
+        node = {**head.nodes_environment(home), **store, **DETECTION}
         lab.start(HEAD, [
             python, *head.START, "--head", "--num-cpus=0", f"--port={PORT}",
             f"--node-ip-address={lab.address(HEAD)}", "--dashboard-host=0.0.0.0",
-            f"--dashboard-port={DASHBOARD}", *common,
+            f"--dashboard-port={DASHBOARD}", *COMMON,
         ], node)  # fmt: skip
         bare = {k: v for k, v in head.nodes_environment(home).items() if not k.startswith("AWS_")}
         submitter = {**bare, "RAY_ADDRESS": f"http://{lab.address(HEAD)}:{DASHBOARD}"}
         head.wait(submitter, lambda: True, lab.console(HEAD))
+        found = Lab(submitter, node, store, python)
         for host in WORKERS:
-            lab.start(host, [
-                python, *head.START, f"--address={lab.address(HEAD)}:{PORT}", "--num-cpus=1",
-                f"--node-ip-address={lab.address(host)}", *common,
-            ], node)  # fmt: skip
-        deadline = time.monotonic() + 60
-        while len(state.list_nodes(address=submitter["RAY_ADDRESS"])) < 3:
-            assert time.monotonic() < deadline, [lab.console(h).read_text() for h in WORKERS]
-            time.sleep(1)
-        yield submitter, store
+            found.join(host)
+        until(lambda: found.joined() == 3, 60)
+        yield found
 
 
-def test_jobs_run_on_hosts_and_the_nodes_hold_the_credentials(
-    hosts: tuple[dict[str, str], dict[str, str]], films: Path
-) -> None:
-    submitter, store = hosts
-    bucket = f"s3://{seaweed.BUCKET}"
+def until(true: Callable[[], bool], within_s: float) -> float:
+    """Wait, and return how long it took."""
+    began = time.monotonic()
+    while not true():
+        assert time.monotonic() - began < within_s, [lab.console(h).read_text() for h in WORKERS]
+        time.sleep(0.5)
+    return time.monotonic() - began
+
+
+@pytest.fixture(scope="module")
+def phantoms(hosts: Lab, films: Path) -> str:
+    """The URI of packed phantoms in the hosts' store."""
+    uri = f"s3://{seaweed.BUCKET}/phantoms"
     packed = rayograph(
-        "pack", str(films), f"{bucket}/phantoms", "pack.size=32",
-        r"pack.patient_pattern=(p\d+)_\d+\.png", **store,
+        "pack", str(films), uri, "pack.size=32", r"pack.patient_pattern=(p\d+)_\d+\.png",
+        **hosts.store,
     )  # fmt: skip
     assert packed.returncode == 0, packed.stderr
+    return uri
+
+
+def test_jobs_run_on_hosts_and_the_nodes_hold_the_credentials(hosts: Lab, phantoms: str) -> None:
+    submitter, store = hosts.submitter, hosts.store
+    bucket = f"s3://{seaweed.BUCKET}"
 
     healthy = head.submit(submitter, "job/doctor.py", f"{bucket}/phantoms")
     levels = re.findall(r"^(ok|warn|fail) ", healthy, re.MULTILINE)
@@ -95,7 +127,7 @@ def test_jobs_run_on_hosts_and_the_nodes_hold_the_credentials(
     assert re.search(r"waited \d+% for films, \d+% for workers", told)
     assert any("rayograph_films_per_second" in name and 'run="demo"' in name for name in seen)
     parts = {m for name in seen for m in re.findall(r'rayograph_step_seconds.*part="(\w+)"', name)}
-    assert parts == {"data", "device", "compute", "workers"}
+    assert parts == {"data", "device", "compute", "workers", "checkpoint"}
     assert any("rayograph_checkpoint_seconds" in name for name in seen)
 
     tab = urllib.request.urlopen(f"{submitter['RAY_ADDRESS']}/api/train/v2/runs/v1", timeout=30)
@@ -119,3 +151,44 @@ def test_jobs_run_on_hosts_and_the_nodes_hold_the_credentials(
     assert all(len(nodes) == 2 for nodes in by_job.values()), "workers on different hosts"
     records = str(actors) + str(state.list_jobs(address=submitter["RAY_ADDRESS"], detail=True))
     assert store["AWS_SECRET_ACCESS_KEY"] not in records
+
+
+def test_fewer_and_then_more_hosts_train_the_same_run(hosts: Lab, phantoms: str) -> None:
+    """Elastic 2 → 1 → 2: a power cut of a worker's host, and its return."""
+    bucket = f"s3://{seaweed.BUCKET}"
+    words = (
+        f"data.uri={phantoms}", f"run.storage={bucket}/runs", "data.image_size=32",
+        "model.width=8", "model.depth=2", "model.norm=group", "train.batch_size=20",
+        "train.epochs=60", "checkpoint.every=10 steps", "optim.lr=1e-4",
+    )  # fmt: skip
+    head.submit(hosts.submitter, "job/train.py", "demo", *words, "run.name=fixed",
+                "cluster.workers=2")  # fmt: skip
+    told: list[str] = []
+    job = threading.Thread(target=lambda: told.append(head.submit(
+        hosts.submitter, "job/train.py", "demo", *words, "run.name=elastic",
+        "cluster.workers=[1,2]")))  # fmt: skip
+    job.start()
+    until(lambda: len(rows("elastic", hosts.store)) >= 3, 120)
+    before = len(rows("elastic", hosts.store))
+    lab.power_cut(WORKERS[1])
+    detected = until(lambda: hosts.joined() == 2, 60)
+    again = until(lambda: len(rows("elastic", hosts.store)) > before + 1, 120)
+    print(f"a host was missed after {detected:.1f} s, a new epoch was done {again:.1f} s later")
+    hosts.join(WORKERS[1])
+    job.join(400)
+    assert told, "the job did not end"
+    fixed, elastic = rows("fixed", hosts.store), rows("elastic", hosts.store)
+    assert [row["films"] for row in elastic] == [row["films"] for row in fixed]
+    assert [row["films_digest"] for row in elastic] == [row["films_digest"] for row in fixed]
+    for a, b in zip(fixed[:10], elastic[:10], strict=True):  # rounding grows with the steps
+        assert abs(a["train_loss"] - b["train_loss"]) < 3e-3
+
+
+def rows(run: str, store: dict[str, str]) -> list[dict[str, float]]:
+    """The epochs of a run in the hosts' store."""
+    script = "import sys; from rayograph.train.folder import RunFolder; import json; "
+    script += "print(json.dumps(RunFolder(sys.argv[1]).history()))"
+    uri = f"s3://{seaweed.BUCKET}/runs/{run}"
+    done = subprocess.run([sys.executable, "-c", script, uri], env={**os.environ, **store},
+                          capture_output=True, check=True)  # fmt: skip
+    return list(json.loads(done.stdout))

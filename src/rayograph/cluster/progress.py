@@ -43,7 +43,8 @@ class Board:
         if self._starts > STARTS:
             reason = self._fell or "killed, or their machine was lost"
             self._refusal = Failure(
-                f"the workers ended {STARTS} times without having gone on: {reason}"
+                f"the workers ended {STARTS} times without a step saved in between: {reason}; "
+                "checkpoint.every='5 min' saves more often"
             )
         return self._refusal
 
