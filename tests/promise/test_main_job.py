@@ -15,6 +15,8 @@ from tests.conftest import rayograph
 from tests.head import submit
 from tests.promise.test_equality import finish, history, torchrun
 
+pytestmark = pytest.mark.cluster
+
 
 def test_films_in_a_bucket_become_a_model_in_a_bucket(
     cluster: dict[str, str], s3: str, films: Path

@@ -27,6 +27,7 @@ cluster.workers: 1
 """
 
 
+@pytest.mark.cluster
 def test_trials_that_fail_or_diverge_do_not_stop_a_sweep_and_the_winner_is_a_run(
     s3: str, packed: Dataset, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -47,7 +48,7 @@ def test_trials_that_fail_or_diverge_do_not_stop_a_sweep_and_the_winner_is_a_run
         (10, str(garbage)): "failed",
     }
     assert f"model.weights={garbage}" in trials[0.001, str(garbage)]["message"]
-    assert "epoch 1: the loss is nan" in trials[10, None]["message"]
+    assert "the loss is nan" in trials[10, None]["message"]
     assert done.stderr.count("trial_00000  running  epoch 2/2") == 1, "a line a change"
 
     sweep = found["sweep"]

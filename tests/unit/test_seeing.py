@@ -8,7 +8,7 @@ from tensorboardX.proto.event_pb2 import Event
 
 from rayograph import config, storage
 from rayograph.data.dataset import Dataset
-from rayograph.train import lines, local, tensorboard
+from rayograph.train import clock, lines, local, tensorboard
 from rayograph.train.estimate import estimate
 from rayograph.train.folder import RunFolder
 
@@ -24,7 +24,7 @@ def run(packed: Dataset, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
 
 def test_an_epochs_time_is_accounted_for(run: RunFolder, packed: Dataset) -> None:
     for row in run.history():
-        parts = [row[f"{part}_s"] for part in ("data", "device", "compute", "workers")]
+        parts = [row[f"{part}_s"] for part in clock.PARTS]
         assert all(part >= 0 for part in parts)
         assert row["workers_s"] == 0, "alone"
         trained = packed.split("train").rows / row["films_per_s"]
@@ -33,6 +33,7 @@ def test_an_epochs_time_is_accounted_for(run: RunFolder, packed: Dataset) -> Non
 
 def test_a_line_says_what_was_waited_for_and_advises_where_it_was_much() -> None:
     row = {"epoch": 2, "data_s": 1.0, "device_s": 0.0, "compute_s": 8.0, "workers_s": 1.0}
+    row["checkpoint_s"] = 0.0
     assert list(lines.waits(row)) == ["waited 10% for films, 10% for workers"]
     assert "starved" in " ".join(lines.waits(row | {"data_s": 5.0}))
     assert "starved" not in " ".join(lines.waits(row | {"data_s": 5.0, "epoch": 1}))

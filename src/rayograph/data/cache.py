@@ -68,8 +68,9 @@ class Cache:
         with self._giving_up():
             path = self._path(key)
             self._made(path.parent)
-            self._make_room(len(data))
-            with suppress(FileNotFoundError):  # another process deletes what it takes for abandoned
+            with (self._folder / "lock").open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)  # until it is closed, or this process ends
+                self._make_room(len(data))
                 self._write(path, data)
 
     def drop(self, key: str) -> None:
@@ -84,14 +85,13 @@ class Cache:
         return folder
 
     def _write(self, path: Path, data: memoryview) -> None:
-        part = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}{PART}")
+        part = path.with_name(path.name + PART)
         try:
             with part.open("wb", buffering=0) as file:
-                fcntl.flock(file, fcntl.LOCK_EX)  # for as long as this process lives: see _files
                 written = 0
                 while written < len(data):
                     written += file.write(data[written:])
-                part.replace(path)
+            part.replace(path)
         except BaseException:
             part.unlink(missing_ok=True)
             raise
@@ -103,14 +103,13 @@ class Cache:
         is too high, and the next look at the files mends it.
         """
         total = self._folder / "bytes"
-        with FileLock(self._folder / "lock"):
-            try:
-                held = int(total.read_text())
-            except (FileNotFoundError, ValueError):  # new, or its writer was killed
-                held = self._evicted(self._limit)
-            if held + wanted > self._limit:
-                held = self._evicted(max(0, int(self._limit * (1 - ROOM)) - wanted))
-            total.write_text(str(held + wanted))
+        try:
+            held = int(total.read_text())
+        except (FileNotFoundError, ValueError):  # new, or its writer was killed
+            held = self._evicted(self._limit)
+        if held + wanted > self._limit:
+            held = self._evicted(max(0, int(self._limit * (1 - ROOM)) - wanted))
+        total.write_text(str(held + wanted))
 
     def _evicted(self, limit: int) -> int:
         """What is left after deleting the oldest files until no more than `limit` bytes are."""
@@ -127,8 +126,8 @@ class Cache:
         """Time of last use, bytes and place of each file; what a killed writer left is deleted."""
         for path in (self._folder / "batches").rglob("*"):
             with suppress(FileNotFoundError):
-                if path.name.endswith(PART):
-                    _delete_abandoned(path)
+                if path.name.endswith(PART):  # its writer was killed, for we hold the lock
+                    path.unlink()
                 elif path.is_file():
                     found = path.stat()
                     yield found.st_mtime, found.st_size, path
@@ -143,12 +142,3 @@ class Cache:
                 self._failed.set()
                 reason = error.strerror or error
                 _log.warning("%s: the cache keeps nothing more: %s", self._folder, reason)
-
-
-def _delete_abandoned(part: Path) -> None:
-    with part.open("rb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return  # its writer lives
-        part.unlink(missing_ok=True)

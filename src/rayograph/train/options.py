@@ -1,6 +1,5 @@
 """What can be chosen about training: the loop, its optimizer, its checkpoints, its run folder."""
 
-import re
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
@@ -136,8 +135,8 @@ class CheckpointOptions(BaseModel, frozen=True, extra="forbid"):
         return self._within("s", 1) or self._within("min", 60)
 
     def _within(self, unit: str, factor: int) -> int | None:
-        found = re.fullmatch(rf"(\d+) ?{unit}", str(self.every))
-        return int(found[1]) * factor if found else None
+        number = str(self.every).removesuffix(unit).strip()
+        return int(number) * factor if number.isdigit() and isinstance(self.every, str) else None
 
 
 class RunOptions(BaseModel, frozen=True, extra="forbid"):
