@@ -69,11 +69,6 @@ def start(host: int, command: Sequence[str], environment: dict[str, str]) -> Non
                    stdout=subprocess.DEVNULL)  # fmt: skip
 
 
-def power_cut(host: int) -> None:
-    """SIGKILL to all that a host runs."""
-    _run(str(HOSTS), "kill", f"h{host}")
-
-
 def console(host: int) -> Path:
     """What a host's first process has printed."""
     return Path(f"/tmp/rayograph-hosts/h{host}/console")
