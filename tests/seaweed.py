@@ -18,6 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 KEY, SECRET, BUCKET = "test", "test-secret", "films"
 START_S = 60
+CHUNK_MB = 2  # it reads its chunks whole, also for a part of one: no larger than a record batch
 SERVICES = 8  # ports in a row: s3, master, volume, filer, and their gRPC ones
 
 
@@ -84,7 +85,8 @@ def _command(folder: Path, port: int, address: str) -> list[str]:
     return [
         str(weed), f"-logdir={folder}", "server", f"-dir={folder / 'data'}",
         f"-ip={address}", f"-ip.bind={address}", "-volume.max=2000", "-volume.preStopSeconds=1",
-        "-filer", "-s3", f"-s3.config={folder / 's3.json'}", "-master.volumeSizeLimitMB=256",
+        "-filer", f"-filer.maxMB={CHUNK_MB}", "-s3", f"-s3.config={folder / 's3.json'}",
+        "-master.volumeSizeLimitMB=256",
         "-master.telemetry=false", *(f"-{name}={value}" for name, value in ports.items()),
     ]  # fmt: skip
 

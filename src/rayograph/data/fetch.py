@@ -63,9 +63,8 @@ class Fetcher:
         return number in self._asked
 
     def ask(self, number: int) -> None:
-        """Begin to read a record batch, unless it is here or on its way."""
-        if number not in self._asked:
-            self._asked[number] = [self._threads.submit(self._fetch, number)]
+        """Begin to read a record batch."""
+        self._asked[number] = [self._threads.submit(self._fetch, number)]
 
     def result(self, number: int) -> Content:
         """A record batch that was asked for; waits, and asks again where the store stalls.

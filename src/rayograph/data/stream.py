@@ -1,8 +1,8 @@
 """Batches out of storage: record batches are fetched ahead, films decoded into a ring of slots.
 
 The thread that asks for batches decides everything (what is fetched next, what is kept, which slot
-is filled); others fetch and decode. Nothing runs ahead of it by more than `AHEAD` record batches
-and the ring, so a slow consumer slows the rest. Where each number comes from: docs/performance.md.
+is filled); others fetch and decode. Nothing runs ahead of it by more than `HELD` record batches and
+the ring, so a slow consumer slows the rest. Where each number comes from: docs/performance.md.
 """
 
 from collections import Counter, OrderedDict, deque
@@ -24,11 +24,10 @@ Ints = npt.NDArray[np.int64]
 Films = npt.NDArray[np.uint8]
 T = TypeVar("T")
 
-AHEAD = 2 * FETCHES  # record batches that are asked for before the step that needs them is filled
+HELD = LANES + 2 * FETCHES  # record batches in memory or coming; more only where a step needs them
 FARTHEST = 64  # steps that are planned, at most
 READY = 1  # step that is filled, beside those in the decoding threads' hands
 SPARE = 4  # films that a slot has room for beyond those of its first step
-HELD = LANES + AHEAD  # record batches in memory; beyond them, those that no planned step needs go
 
 
 @dataclass(frozen=True)
@@ -116,11 +115,10 @@ class _Step(Generic[T]):
 
     rows: Ints
     numbers: Ints
-    new: int  # record batches that it is the first to need
     extra: T
 
     def uses(self) -> Counter[int]:
-        """How many films it takes from each record batch."""
+        """How many films it takes from each record batch, in the order of the first of each."""
         return Counter(self.numbers.tolist())
 
 
@@ -150,6 +148,7 @@ class _Reader(Generic[T]):
         self._decoders = stack.enter_context(ThreadPoolExecutor(threads, "decode"))
         self._fetch = stack.enter_context(fetcher(dataset, split))  # ends first, and wakes the rest
         self._slots: deque[Films] = deque()
+        self._wanted: deque[int] = deque()  # record batches to ask for, in the order of their need
         self._needed: Counter[int] = Counter()  # steps, planned or in hand, by record batch
         self._idle: OrderedDict[int, None] = OrderedDict()  # held but not needed, oldest use first
 
@@ -162,6 +161,8 @@ class _Reader(Generic[T]):
             self._plan(upcoming, planned)
             while planned and len(filling) < self._depth:
                 step = planned.popleft()
+                for number in step.uses():
+                    self._ask(number)  # whatever is held
                 filling.append((step, self._decoders.submit(self._fill, step, self._slot(step))))
                 self._plan(upcoming, planned)
             if not filling:
@@ -172,26 +173,33 @@ class _Reader(Generic[T]):
             self._release(step, filled)
 
     def _plan(self, upcoming: Iterator[tuple[Ints, T]], planned: deque[_Step[T]]) -> None:
-        """Ask for the record batches of coming steps, in the order in which they are needed."""
-        ahead = sum(step.new for step in planned)
-        while len(planned) < self._depth or (ahead < AHEAD and len(planned) < FARTHEST):
+        """Look at coming steps, and ask for their record batches as far as there is room."""
+        while True:
+            while self._wanted and (len(self._fetch) < HELD or self._idle):
+                self._ask(self._wanted.popleft())
+            if len(planned) >= (self._depth if self._wanted else FARTHEST):
+                return
             found = next(upcoming, None)
             if found is None:
                 return
             rows, extra = found
-            numbers = self._number[rows]
-            new = 0
-            for number in dict.fromkeys(numbers.tolist()):
+            step = _Step(rows, self._number[rows], extra)
+            for number in step.uses():
+                if not self._needed[number] and number not in self._fetch:
+                    self._wanted.append(number)
                 self._needed[number] += 1
                 self._idle.pop(number, None)
-                if number not in self._fetch:
-                    self._fetch.ask(number)
-                    new += 1
-            planned.append(_Step(rows, numbers, new, extra))
-            ahead += new
+            planned.append(step)
+
+    def _ask(self, number: int) -> None:
+        """Fetch what a step needs and nobody asked for, if need be in the place of an idle one."""
+        if self._needed[number] and number not in self._fetch:
+            if len(self._fetch) >= HELD and self._idle:
+                self._fetch.drop(self._idle.popitem(last=False)[0])
+            self._fetch.ask(number)
 
     def _release(self, step: _Step[T], filled: _Filled) -> None:
-        """Take a step's slot back, and drop the record batches that are done with, or too many."""
+        """Take a step's slot back, and drop the record batches that are done with."""
         self._slots.append(filled.slot)
         for number, films in step.uses().items():
             self._needed[number] -= 1
@@ -202,9 +210,6 @@ class _Reader(Generic[T]):
                     self._idle[number] = None
                 else:
                     self._fetch.drop(number)
-        while self._idle and len(self._fetch) > HELD:
-            number, _ = self._idle.popitem(last=False)
-            self._fetch.drop(number)
 
     def _slot(self, step: _Step[T]) -> Films:
         """A spare slot that holds the step's films, or a new one with room for a few more."""
@@ -217,7 +222,7 @@ class _Reader(Generic[T]):
 
     def _fill(self, step: _Step[T], slot: Films) -> _Filled:
         """Decode a step's films into a slot, as soon as their record batches are there."""
-        contents = {n: self._fetch.result(n) for n in dict.fromkeys(step.numbers.tolist())}
+        contents = {number: self._fetch.result(number) for number in step.uses()}
         labels = np.empty(len(step.rows), np.int64)
         places = (step.rows - self._first[step.numbers]).tolist()
         for i, (number, place) in enumerate(zip(step.numbers.tolist(), places, strict=True)):
