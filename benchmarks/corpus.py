@@ -112,7 +112,8 @@ def draw_one(folder: Path, size: int, distinct: int, number: int) -> None:
 
 @lru_cache(4)
 def _phantom(base: int, size: int) -> Films:
-    return phantom.film(base, base % 2 == 1, size)
+    film: Films = phantom.film(base, base % 2 == 1, size)
+    return film
 
 
 def pack_ours(form: Format, source: Path, place: str) -> None:

@@ -100,7 +100,7 @@ def fed(step: Step, dataset: Dataset, batch: int, epoch: int, device: torch.devi
     plan = order.plan(split.batch_rows, batch, dataset.manifest.fingerprint, 0, epoch)
     for number, (films, labels) in enumerate(on_device(dataset, plan, device)):
         step(films, labels, number)
-    return split.rows / _since(began, device)
+    return float(split.rows / _since(began, device))
 
 
 def resident(step: Step, films: Tensor, labels: Tensor, steps: int) -> float:

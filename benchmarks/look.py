@@ -13,9 +13,12 @@ def signatures(films: Films) -> npt.NDArray[np.uint64]:
     rows = (np.arange(4) * 2 + 1) * size // 8
     columns = (np.arange(8) * 2 + 1) * size // 16
     places = (rows[:, None] * size + columns).ravel()
-    return np.take(films.reshape(len(films), -1), places, axis=1).view(np.uint64)
+    found: npt.NDArray[np.uint64] = np.take(films.reshape(len(films), -1), places, axis=1).view(
+        "u8"
+    )
+    return found
 
 
 def hash_sum(films: Films) -> int:
     """The sum of the films' xxh3, the same in any order."""
-    return sum(xxhash.xxh3_64_intdigest(np.ascontiguousarray(film)) for film in films)
+    return sum(xxhash.xxh3_64_intdigest(film.tobytes()) for film in films)

@@ -7,8 +7,9 @@ All run without DataLoader processes, which on two cores cost more than they bri
 ImageFolder on both cores.
 """
 
+import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ import numpy.typing as npt
 from benchmarks.job import BATCH, Job
 
 Films = npt.NDArray[np.uint8]
+Batches = Generator[Films, None, None]
 READY = np.empty((0, 0, 0), dtype=np.uint8)
 RAY_BYTES = 512 * 1024**2  # of object store: less than the corpus, else Ray reads it all ahead
 SHUFFLE_FILMS = 1000  # in WebDataset's and Ray Data's shuffle buffers
@@ -39,7 +41,7 @@ def batch_of(stored: Sequence[Any], size: int, codec: str) -> Films:
     return films
 
 
-def ours(job: Job) -> Iterator[Films]:
+def ours(job: Job) -> Batches:
     """`stream.training` over a packed dataset."""
     from rayograph.data import order, stream
     from rayograph.data.dataset import Dataset
@@ -50,12 +52,12 @@ def ours(job: Job) -> Iterator[Films]:
     plan = order.plan(rows, BATCH * job.world, dataset.manifest.fingerprint, seed=0, epoch=0)
     yield READY
     share = stream.training(dataset, "train", plan, job.rank, job.world, job.start)
-    with closing(share) as batches:  # type: ignore[type-var]
+    with closing(share) as batches:
         for batch in batches:
             yield batch.films
 
 
-def litdata(job: Job) -> Iterator[Films]:
+def litdata(job: Job) -> Batches:
     """StreamingDataset, a fresh cache folder, obstore (its own choice) with plain http allowed.
 
     LitData refuses plain http for chunks; one key of its private client options lets it through.
@@ -78,7 +80,7 @@ def litdata(job: Job) -> Iterator[Films]:
     yield from loader
 
 
-def mosaicml(job: Job) -> Iterator[Films]:
+def mosaicml(job: Job) -> Batches:
     """StreamingDataset, a fresh local folder, py1e (its default), read ahead of 8 batches."""
     os.environ["S3_ENDPOINT_URL"] = os.environ["AWS_ENDPOINT_URL"]
     import streaming
@@ -100,7 +102,7 @@ def mosaicml(job: Job) -> Iterator[Films]:
     yield from DataLoader(dataset, batch_size=BATCH, num_workers=0, collate_fn=collate)
 
 
-def webdataset(job: Job) -> Iterator[Films]:
+def webdataset(job: Job) -> Batches:
     """Tar shards by its own gopen (curl) from presigned URLs, shuffled shards and buffer."""
     import webdataset as wds
 
@@ -115,7 +117,7 @@ def webdataset(job: Job) -> Iterator[Films]:
     yield from shards.shuffle(SHUFFLE_FILMS).batched(BATCH, collation_fn=collate)
 
 
-def ray_data(job: Job) -> Iterator[Films]:
+def ray_data(job: Job) -> Batches:
     """read_parquet (files shuffled), decoding by map_batches, iter_batches with its buffer."""
     import pyarrow.fs
     import ray
@@ -123,7 +125,7 @@ def ray_data(job: Job) -> Iterator[Films]:
 
     ray.init(
         address="local", num_cpus=job.cores, ignore_reinit_error=True, include_dashboard=False,
-        log_to_driver=False, object_store_memory=RAY_BYTES, logging_level="ERROR",
+        log_to_driver=False, object_store_memory=RAY_BYTES, logging_level=logging.ERROR,
     )  # fmt: skip
     ray.data.DataContext.get_current().enable_progress_bars = False
     size, codec = job.format.size, job.format.codec
@@ -141,6 +143,7 @@ def ray_data(job: Job) -> Iterator[Films]:
     place = f"{job.store}/ray_data".removeprefix("s3://")
     films = ray.data.read_parquet(place, filesystem=store, columns=["image"], shuffle="files")
     yield READY
+    table: Any
     if codec == "raw":
         for table in films.iter_batches(
             batch_size=BATCH, batch_format="pyarrow", local_shuffle_buffer_size=SHUFFLE_FILMS
@@ -154,7 +157,7 @@ def ray_data(job: Job) -> Iterator[Films]:
             yield batch["image"]
 
 
-def image_folder(job: Job) -> Iterator[Films]:
+def image_folder(job: Job) -> Batches:
     """ImageFolder and DataLoader from the disk: PNG by Pillow, JPEG by simplejpeg."""
     import torch
     from PIL import Image
@@ -167,7 +170,8 @@ def image_folder(job: Job) -> Iterator[Films]:
                 return np.asarray(film.convert("L"))
         import simplejpeg
 
-        return simplejpeg.decode_jpeg(Path(path).read_bytes(), "GRAY")[..., 0]
+        decoded: Films = simplejpeg.decode_jpeg(Path(path).read_bytes(), "GRAY")[..., 0]
+        return decoded
 
     def collate(films: list[tuple[Films, int]]) -> torch.Tensor:
         return torch.from_numpy(np.stack([film for film, _ in films]))
@@ -191,7 +195,7 @@ def _fixed(column: Any, size: int) -> Films:
     return flat[: len(column) * size * size].reshape(len(column), size, size)
 
 
-READERS: dict[str, Callable[[Job], Iterator[Films]]] = {
+READERS: dict[str, Callable[[Job], Batches]] = {
     "ours": ours,
     "litdata": litdata,
     "mosaicml": mosaicml,

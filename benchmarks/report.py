@@ -74,17 +74,18 @@ def _limits(found: Found) -> str:
     head = ("", "receive", "gather", "decode", "films/s a core", "receiving films/s", "memcpy GB/s")
     lines: list[tuple[str, ...]] = [head]
     for form, rounds in found.limits.items():
-        values = [
-            median(pick(limits) for limits in rounds)
-            for pick in (
-                lambda limits: 1e6 * limits.receive_s,
-                lambda limits: 1e6 * limits.gather_s,
-                lambda limits: 1e6 * limits.decode_s,
-                lambda limits: 1 / limits.film_s,
-                lambda limits: limits.receive_films_s,
-                lambda limits: limits.memcpy_bytes_s / 1e9,
+        columns = (
+            (
+                1e6 * limits.receive_s,
+                1e6 * limits.gather_s,
+                1e6 * limits.decode_s,
+                1 / limits.film_s,
+                limits.receive_films_s,
+                limits.memcpy_bytes_s / 1e9,
             )
-        ]
+            for limits in rounds
+        )
+        values = [median(column) for column in zip(*columns, strict=True)]
         *whole, memcpy = values
         lines.append((form, *(f"{value:,.1f}" for value in whole[:3]),
                       *(f"{value:,.0f}" for value in whole[3:]), f"{memcpy:.1f}"))  # fmt: skip
