@@ -29,6 +29,8 @@ class Lines:
             parts.append(f"val loss {row['val_loss']:.4f}  accuracy {row['val_accuracy']:.3f}")
         if row.get("val_auroc") is not None:
             parts[-1] += f"  AUROC {row['val_auroc']:.3f}"
+        if row["skipped"]:
+            parts.append(f"{row['skipped']} steps skipped")
         parts += [f"{row['films_per_s']:.0f} films/s", f"{clock(left)} left", *waits(row)]
         self._console.print("  ".join(parts), highlight=False, soft_wrap=True)
 

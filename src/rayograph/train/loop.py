@@ -33,7 +33,7 @@ from rayograph.train.watchdog import Watchdog
 from rayograph.train.world import World
 
 Row = dict[str, Any]
-MOST_SKIPPED = 100  # steps of an epoch whose loss is no number
+MOST_SKIPPED = 100  # steps of an epoch; and never more than half of them
 CURES = "a smaller optim.lr, a longer optim.warmup_epochs or an optim.clip_norm may help"
 log = logging.getLogger("rayograph.train")
 DROPOUT = 1  # sets the stream of dropout's seeds apart from the others
@@ -258,16 +258,16 @@ class Trainer:
         """Update the weights and the epoch's sums; or say what becomes of a loss that is none."""
         state, policy = self.state, self.config.train.on_nan
         where = f"epoch {state.epoch + 1}, step {state.step + 1}"
-        good = math.isfinite(told.loss)
-        if good and policy != "stop":
+        fault = None if math.isfinite(told.loss) else f"the loss is {told.loss}"
+        if fault is None and policy != "stop":
             norm = torch.nn.utils.get_total_norm(
                 p.grad for p in state.model.parameters() if p.grad is not None
             )
-            good = bool(norm.isfinite())
-        if not good and policy == "stop":
-            raise Diverged(f"{where}: the loss is {told.loss}; {CURES}")
+            fault = None if norm.isfinite() else f"the gradient's norm is {norm.item()}"
+        if fault is not None and policy == "stop":
+            raise Diverged(f"{where}: {fault}; {CURES}")
         state.step += 1
-        if good:
+        if fault is None:
             self._update()
             state.sums.loss += told.loss
             state.sums.correct += told.correct
@@ -275,9 +275,11 @@ class Trainer:
             state.sums.digest = (state.sums.digest + told.digest) % 2**32
             return
         state.sums.skipped += 1
-        log.warning("%s: the loss is %s; train.on_nan=%s", where, told.loss, policy)
-        if state.sums.skipped > MOST_SKIPPED:
-            raise Diverged(f"{where}: {MOST_SKIPPED} losses of this epoch were no numbers; {CURES}")
+        log.warning("%s: %s; train.on_nan=%s", where, fault, policy)
+        steps = self.plan(state.epoch).steps
+        if state.sums.skipped > min(MOST_SKIPPED, steps // 2):
+            many = f"{state.sums.skipped} of this epoch's {steps} steps were skipped"
+            raise Diverged(f"{where}: {fault}, and {many}; {CURES}")
         state.optimizer.zero_grad()
         state.schedule.step()
         for name, buffer in state.model.named_buffers():
