@@ -296,6 +296,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except Failure as error:
         status = _complain(str(error), 1)
     _result.close()
+    if status in (130, 143):
+        sys.stderr.flush()
+        os._exit(status)  # what had to be saved is saved: no thread that still waits is waited for
     sys.exit(status)
 
 
