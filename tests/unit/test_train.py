@@ -20,7 +20,7 @@ from rayograph.train.options import OptimOptions, TrainOptions
 from tests.conftest import packing
 
 
-def run(data: Dataset, runs: Path, *overrides: str) -> RunFolder:
+def settings(data: Dataset, runs: Path, *overrides: str) -> config.Config:
     words = [f"data.uri={data.uri}", f"run.storage={runs}", "data.image_size=32", "model.name=cnn"]
     words += [
         "model.width=4",
@@ -29,7 +29,11 @@ def run(data: Dataset, runs: Path, *overrides: str) -> RunFolder:
         "train.batch_size=200",
         *overrides,
     ]
-    return local.run(config.load(None, words), lambda _row: None)
+    return config.load(None, words)
+
+
+def run(data: Dataset, runs: Path, *overrides: str) -> RunFolder:
+    return local.run(settings(data, runs, *overrides), lambda _row: None)
 
 
 def test_the_learning_rate_warms_up_and_falls_to_zero() -> None:
@@ -78,9 +82,22 @@ def test_a_finished_run_and_another_config_are_refused(packed: Dataset, tmp_path
     run(packed, tmp_path, "train.epochs=1")
     with pytest.raises(UserError, match=r"this run is finished; give a new run.name, or more"):
         run(packed, tmp_path, "train.epochs=1")
-    with pytest.raises(UserError, match=r"was begun with another optim.lr"):
-        run(packed, tmp_path, "optim.lr=0.1")
+    other = r"was begun with another train\.batch_size, optim\.lr; give a new run\.name, or the old"
+    with pytest.raises(UserError, match=other):
+        run(packed, tmp_path, "optim.lr=0.1", "train.batch_size=100")
     assert len(run(packed, tmp_path, "train.epochs=3").history()) == 3
+    assert len(run(packed, tmp_path, "train.epochs=1", "run.name=new").history()) == 1
+
+
+def test_what_changes_no_result_makes_no_other_run(packed: Dataset, tmp_path: Path) -> None:
+    folder = run(packed, tmp_path, "train.epochs=1")
+    for other in (
+        f"data.cache={tmp_path}/cache", "data.cache_bytes=1000000000", "cluster.workers=2",
+        "cluster.hang_s=60", "checkpoint.every=30 s", "train.micro_batch=50", "train.on_nan=skip",
+    ):  # fmt: skip
+        assert folder.check(settings(packed, tmp_path, other)) == 1, "an epoch is behind it"
+    storage.delete([f"{folder.uri}/history.jsonl"])
+    assert folder.check(settings(packed, tmp_path, "optim.lr=0.1")) == 0, "nothing to go on from"
 
 
 def test_patience_ends_a_run_with_a_checkpoint(packed: Dataset, tmp_path: Path) -> None:
@@ -90,6 +107,10 @@ def test_patience_ends_a_run_with_a_checkpoint(packed: Dataset, tmp_path: Path) 
     assert last < 30
     assert last in folder.checkpoints()
     assert history.finished(folder.history(), TrainOptions(epochs=30, patience=2))
+    with pytest.raises(
+        UserError, match=r"is finished; give a new run\.name, or more train\.patience"
+    ):
+        run(packed, tmp_path, *words)
 
 
 def test_only_the_best_and_the_latest_checkpoints_are_kept(packed: Dataset, tmp_path: Path) -> None:

@@ -55,8 +55,9 @@ class RunFolder:
         if rows or self.snapshots():
             _refuse_other_config(self.uri, configs.load(place), config)
             if history.finished(rows, config.train):
+                more = "patience" if rows[-1]["epoch"] < config.train.epochs else "epochs"
                 raise UserError(
-                    f"{self.uri}: this run is finished; give a new run.name, or more train.epochs"
+                    f"{self.uri}: this run is finished; give a new run.name, or more train.{more}"
                 )
         return rows[-1]["epoch"] if rows else 0
 
