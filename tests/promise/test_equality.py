@@ -28,8 +28,10 @@ ROUNDING = {"train_loss": 3e-4, "val_loss": 2e-3}
 GROUP = ("model.norm=group", "train.batch_size=10", "train.epochs=1")
 
 
-def torchrun(workers: int, runs: Path, data: Dataset, *overrides: str) -> "subprocess.Popen[bytes]":
-    """Start `rayograph train` in `workers` processes; the run's name tells how many."""
+def torchrun(
+    workers: int, runs: Path | str, data: Dataset, *overrides: str, **environment: str
+) -> "subprocess.Popen[bytes]":
+    """Start `rayograph train` in `workers` processes."""
     words = [
         "demo", f"data.uri={data.uri}", f"run.storage={runs}", "data.image_size=32",
         "model.width=8", "model.depth=2", "optim.lr=1e-3", *overrides,
@@ -37,7 +39,7 @@ def torchrun(workers: int, runs: Path, data: Dataset, *overrides: str) -> "subpr
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     command += [f"--nproc-per-node={workers}", "-m", "rayograph.cli", "train", *words]
     return subprocess.Popen(
-        command, cwd=REPOSITORY, env={**os.environ, "OMP_NUM_THREADS": "1"},
+        command, cwd=REPOSITORY, env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
     )  # fmt: skip
 

@@ -5,6 +5,8 @@ import signal
 import subprocess
 import sys
 import time
+from fnmatch import fnmatchcase
+from typing import Any
 
 import pytest
 
@@ -17,12 +19,12 @@ ALONE = {"TORCHELASTIC_RUN_ID": "alone", "RANK": "0", "LOCAL_RANK": "0", "WORLD_
          "MASTER_ADDR": "127.0.0.1"}  # fmt: skip
 
 
-def until_put(proxy: Proxy, part: str, process: "subprocess.Popen[str]") -> None:
-    """Wait until an object with this in its name is being written."""
-    deadline = time.monotonic() + 120
-    while not any(r.method == "PUT" and part in r.path for r in list(proxy.requests)):
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
+def until_put(proxy: Proxy, path: str, process: "subprocess.Popen[Any]") -> None:
+    """Wait until such an object is being written."""
+    deadline = time.monotonic() + 400
+    while not any(r.method == "PUT" and fnmatchcase(r.path, path) for r in list(proxy.requests)):
+        assert process.poll() is None, "ended early"
+        assert time.monotonic() < deadline, path
         time.sleep(0.01)
 
 
@@ -42,7 +44,7 @@ def test_a_second_signal_ends_a_run_that_waits_for_its_store(
             env={**os.environ, **ALONE, "MASTER_PORT": port, "AWS_ENDPOINT_URL": proxy.endpoint},
             stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
-        until_put(proxy, "/snapshot_", process)
+        until_put(proxy, "*/snapshot_*", process)
         with proxy.away():
             time.sleep(1)
             process.send_signal(sent)

@@ -24,7 +24,7 @@ from rayograph.data import prepare
 from rayograph.data.dataset import Dataset
 from rayograph.errors import Failure, UserError
 from rayograph.models.build import check
-from rayograph.train.folder import RunFolder
+from rayograph.train.folder import RunFolder, going_on
 from rayograph.train.stops import Stop, listening
 from rayograph.train.world import TIMEOUT
 
@@ -63,7 +63,16 @@ def fit(
             if (refusal := ray.get(board.refusal.remote())) is not None:
                 raise refusal
     except (ray.train.TrainingFailedError, ray.exceptions.RayError) as error:
-        raise _reason(folder, error) from error
+        raise going_on(_reason(folder, error), _saved(board)) from error
+    except Failure as error:
+        raise going_on(error, _saved(board)) from error
+
+
+def _saved(board: Any) -> str | None:
+    with suppress(ray.exceptions.RayError):
+        saved: str | None = ray.get(board.saved.remote())
+        return saved
+    return None
 
 
 def _trainer(config: Config, folder: RunFolder, job: Mapping[str, Any]) -> Any:
@@ -77,20 +86,25 @@ def _trainer(config: Config, folder: RunFolder, job: Mapping[str, Any]) -> Any:
 
 
 def _outlasting(trainer: Callable[[], Any], board: Any, stop: Stop) -> None:
-    """Train; where Ray's own bookkeeping could not be written, begin again under the same name."""
-    since: float | None = None
+    """Train; where Ray's own bookkeeping could not be written, begin again under the same name.
+
+    Where the store is away as Ray starts, its controller dies of it. The first error is the one
+    that says what was to be written.
+    """
+    first: tuple[float, Exception] | None = None
     rows = 0
     while True:
         try:
             _wait(trainer(), board, stop)
             return
-        except ray.train.ControllerError as error:
+        except (ray.train.ControllerError, ray.exceptions.RayActorError) as error:
             done = len(ray.get(board.after.remote(0)))
-            if since is None or done > rows:
-                since, rows = time.monotonic(), done
-            if time.monotonic() - since > storage.PATIENCE_S:
-                raise
-            log.warning("Ray's record of the run cannot be kept; starting again: %s", error)
+            if first is None or done > rows:
+                first, rows = (time.monotonic(), error), done
+            if time.monotonic() - first[0] > storage.PATIENCE_S:
+                raise first[1] from error
+            told = _cause([error])
+            log.warning("Ray's record of the run cannot be kept; starting again: %s", told)
             if stop.asked.wait(AGAIN_S):
                 stop.again()
 
@@ -171,16 +185,18 @@ class Publisher(UserCallback):
 
     def after_report(self, run_context: Any, metrics: Any, checkpoint: Any) -> None:  # noqa: ARG002
         """Update `best/` and `history.jsonl`, and put rank 0's row on the board."""
-        if checkpoint is not None:
-            self._folder.publish(uri_of(checkpoint), self._select)
-        self._board.add.remote(metrics[0]["row"])
+        storage.vouch()  # a worker has just reached it
+        saved = uri_of(checkpoint) if checkpoint is not None else None
+        if saved is not None:
+            self._folder.publish(saved, self._select)
+        self._board.add.remote(metrics[0]["row"], saved)
 
     def after_exception(self, run_context: Any, worker_exceptions: Any) -> None:  # noqa: ARG002
         """Put on the board what ended the workers, for the case that it ends them again."""
         self._board.fell.remote(_cause(worker_exceptions.values()))
 
 
-def _reason(folder: RunFolder, error: Exception) -> Exception:
+def _reason(folder: RunFolder, error: Exception) -> Failure:
     failures = list((getattr(error, "worker_failures", None) or {0: error}).values())
     return Failure(f"{folder.uri}: training failed: {_cause(failures)}")
 

@@ -26,6 +26,7 @@ class Board:
         self._starts = 0
         self._position: tuple[int, int] | None = None
         self._fell = ""
+        self._saved: str | None = None
 
     def stop(self) -> bool:
         """Ask the workers to save their position and end; False where none has begun yet."""
@@ -41,15 +42,19 @@ class Board:
         """A start of the workers; why not, where there were too many without a step."""
         self._starts += 1
         if self._starts > STARTS:
-            reason = self._fell or "killed, or their machine was lost"
+            lost = "killed, or their machine was lost; checkpoint.every='5 min' saves more often"
             self._refusal = Failure(
-                f"the workers ended {STARTS} times without a step saved in between: {reason}; "
-                "checkpoint.every='5 min' saves more often"
+                f"the workers ended {STARTS} times without a step saved in between: "
+                f"{self._fell or lost}"
             )
         return self._refusal
 
-    def at(self, position: tuple[int, int]) -> None:
-        """Where the workers go on, (epoch, step): beyond the last start's, starts count anew."""
+    def at(self, position: tuple[int, int], saved: str | None) -> None:
+        """Where the workers go on, (epoch, step): beyond the last start's, starts count anew.
+
+        `saved` is the checkpoint there, if there is one.
+        """
+        self._saved = saved
         if position != self._position:
             self._position, self._starts = position, 1
 
@@ -57,9 +62,14 @@ class Board:
         """Say what ended the workers."""
         self._fell = reason
 
-    def add(self, row: Mapping[str, Any]) -> None:
-        """Put up an epoch's row; the epoch of a repeated attempt replaces the first."""
+    def add(self, row: Mapping[str, Any], saved: str | None) -> None:
+        """Put up an epoch's row and its checkpoint; a repeated attempt's replace the first."""
         self._rows[row["epoch"]] = row
+        self._saved = saved or self._saved
+
+    def saved(self) -> str | None:
+        """The newest checkpoint that is known to be complete; there may be later snapshots."""
+        return self._saved
 
     def refuse(self, reason: Exception) -> None:
         """Say that what was asked cannot be trained."""

@@ -51,7 +51,8 @@ def work(job: Mapping[str, Any]) -> None:
         ray.get(refuse(error))
         return
     if world.rank == 0:
-        ray.get(board.at.remote((trainer.state.epoch, trainer.state.step)))
+        position = (trainer.state.epoch, trainer.state.step)
+        ray.get(board.at.remote(position, reporter.resumed))
     try:
         trainer.fit(reporter)
     except Diverged as error:
@@ -70,6 +71,7 @@ class RayReporter:
         self._leads = ray.train.get_context().get_world_rank() == 0
         self._gauges = Gauges(config.run.name)
         self._stop = threading.Event()
+        self.resumed: str | None = None
         if self._leads:
             threading.Thread(target=self._listen, args=(board,), daemon=True).start()
 
@@ -79,7 +81,8 @@ class RayReporter:
         found = uri_of(checkpoint) if checkpoint else self._folder.latest()
         if found:
             self._folder.publish(found, self._config.train.select)
-        return self._folder.resume_from(found)
+        self.resumed = self._folder.resume_from(found)
+        return self.resumed
 
     def stopping(self) -> bool:
         """Whether the driver has put it on the board."""

@@ -9,7 +9,7 @@ from typing import Any
 from rayograph import config as configs
 from rayograph import storage
 from rayograph.config import Config
-from rayograph.errors import UserError
+from rayograph.errors import Diverged, Failure, UserError
 from rayograph.models import card as cards
 from rayograph.train import history, state, tensorboard
 
@@ -166,6 +166,14 @@ class RunFolder:
 def _epoch(name: str) -> int:
     match = CHECKPOINT.fullmatch(name)
     return int(match[1]) if match else 0
+
+
+def going_on(error: Failure, saved: str | None) -> Failure:
+    """The error that ended a run, with the checkpoint that the same command goes on from."""
+    if saved is None or isinstance(error, Diverged):
+        return error
+    safe = f"safe: {saved}, and each later snapshot beside it"
+    return Failure(f"{error}; {safe}; the same command goes on from there")
 
 
 def snapshot_name(epoch: int, step: int, attempt: str) -> str:

@@ -7,10 +7,10 @@ from typing import Any
 
 from rayograph.config import Config, parse
 from rayograph.data import prepare
-from rayograph.errors import Stopped, UserError
+from rayograph.errors import Failure, Stopped, UserError
 from rayograph.models.build import check
 from rayograph.train import loop
-from rayograph.train.folder import RunFolder
+from rayograph.train.folder import RunFolder, going_on
 from rayograph.train.reporter import FolderReporter
 from rayograph.train.stops import listening
 from rayograph.train.world import World, torchrun
@@ -45,6 +45,8 @@ def _run(config: Config, world: World, show: Callable[[Mapping[str, Any]], None]
         reporter = FolderReporter(config, world, show, stop.asked)
         try:
             loop.start(config, dataset, reporter, world).fit(reporter)
+        except Failure as error:
+            raise going_on(error, reporter.saved) from error
         except Stopped:
             if stop.signal is None:  # another worker heard it
                 sys.exit(128 + signal.SIGTERM)

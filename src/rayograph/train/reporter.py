@@ -51,13 +51,15 @@ class FolderReporter:
         self._attempt = secrets.token_hex(4)
         self._show = show
         self._stop = stop
+        self.saved: str | None = None  # the newest complete checkpoint that is known of
 
     def latest(self) -> str | None:
         """The newest complete checkpoint in the folder, published where it is not yet."""
         found = self._folder.latest()
         if found:
             self._folder.publish(found, self._config.train.select)
-        return self._folder.resume_from(found)
+        self.saved = self._folder.resume_from(found)
+        return self.saved
 
     def stopping(self) -> bool:
         """Whether a signal came that `train.local` listens for."""
@@ -75,6 +77,7 @@ class FolderReporter:
                 with tempfile.TemporaryDirectory() as scratch:
                     saved.write(Path(scratch))
                     upload(Path(scratch), uri)
+                self.saved = uri
                 self._folder.publish(uri, self._config.train.select)
                 self._prune()
             self._show(row)
