@@ -14,6 +14,8 @@ import ray.exceptions
 import ray.train
 import ray.train.torch
 import torch
+from ray.train.v2._internal.execution.context import get_train_context
+from ray.train.v2.api.preemption import PreemptionInfo
 
 from rayograph import config as configs
 from rayograph import storage
@@ -71,6 +73,7 @@ class RayReporter:
         self._leads = ray.train.get_context().get_world_rank() == 0
         self._gauges = Gauges(config.run.name)
         self._stop = threading.Event()
+        self._notice: PreemptionInfo | None = None
         self.resumed: str | None = None
         if self._leads:
             threading.Thread(target=self._listen, args=(board,), daemon=True).start()
@@ -87,6 +90,17 @@ class RayReporter:
     def stopping(self) -> bool:
         """Whether the driver has put it on the board."""
         return self._stop.is_set()
+
+    def leaving(self) -> bool:
+        """Whether Ray was told of a node that is drained; it marks every worker, one may say so.
+
+        Ray's own `get_preemption_info` says the same, but is a barrier of all workers.
+        """
+        notice = get_train_context().preemption_context.preemption_info
+        if not self._leads or notice == self._notice:
+            return False
+        self._notice = notice
+        return True
 
     def _listen(self, board: Any) -> None:
         with suppress(ray.exceptions.RayError):  # the driver has gone, and this process goes, too

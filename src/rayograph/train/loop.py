@@ -164,7 +164,8 @@ class Trainer:
         )  # fmt: skip
         with closing(batches):  # its threads end with it
             for given in ahead(batches, self.world.device, self.clock):
-                told = self._step(given, Wishes(self._save_due(), reporter.stopping()))
+                save = self._save_due() or reporter.leaving()
+                told = self._step(given, Wishes(save, reporter.stopping()))
                 self.clock.lap("compute")
                 self.watchdog.alive()
                 if told.save or told.stop:

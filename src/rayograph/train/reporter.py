@@ -26,6 +26,10 @@ class Reporter(Protocol):
         """Whether the run shall end after the step under way, to go on another time."""
         ...
 
+    def leaving(self) -> bool:
+        """Whether a machine is about to be taken away, so that to save is urgent; once a notice."""
+        ...
+
     def name(self, epoch: int) -> str:
         """The name of an epoch's checkpoint; rank 0's counts."""
         ...
@@ -64,6 +68,10 @@ class FolderReporter:
     def stopping(self) -> bool:
         """Whether a signal came that `train.local` listens for."""
         return self._stop.is_set()
+
+    def leaving(self) -> bool:
+        """Without Ray, SIGTERM is all the notice there is."""
+        return False
 
     def name(self, epoch: int) -> str:
         """The name of an epoch's checkpoint."""
