@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-cluster check bench clean
+.PHONY: demo test test-cluster torture check bench clean
 
 demo: .venv/installed ## phantom films, packed, trained on 2 workers, evaluated, reported
 	$(BIN)/rayograph demo demo
@@ -13,6 +13,9 @@ test: .venv/installed ## all tests that take seconds; under 10 minutes on 2 core
 
 test-cluster: .venv/installed ## tests that take minutes: sweeps on clusters, killed and resumed
 	$(BIN)/python -m pytest -m cluster
+
+torture: .venv/installed ## kill -9 at random moments, 24 times; takes long, see docs/reliability.md
+	$(BIN)/python -u -m tests.torture $(TORTURE)
 
 check: .venv/installed ## style and types
 	$(BIN)/ruff format --check .
