@@ -100,6 +100,17 @@ def test_what_changes_no_result_makes_no_other_run(packed: Dataset, tmp_path: Pa
     assert folder.check(settings(packed, tmp_path, "optim.lr=0.1")) == 0, "nothing to go on from"
 
 
+def test_what_a_crash_at_the_very_end_left_of_snapshots_goes(
+    packed: Dataset, tmp_path: Path
+) -> None:
+    folder = run(packed, tmp_path)
+    left = Path(folder.uri) / "snapshot_0001_000002_ffffffff"
+    shutil.copytree(folder.checkpoints()[2], left)
+    with pytest.raises(UserError, match="this run is finished"):
+        run(packed, tmp_path)
+    assert not left.exists()
+
+
 def test_patience_ends_a_run_with_a_checkpoint(packed: Dataset, tmp_path: Path) -> None:
     words = ("train.epochs=30", "train.patience=2", "checkpoint.every=5", "optim.lr=1e-7")
     folder = run(packed, tmp_path, *words)

@@ -62,7 +62,13 @@ class RunFolder:
         return rows[-1]["epoch"] if rows else 0
 
     def begin(self, config: Config) -> None:
-        """Claim the folder for a new run, or for an unfinished one to go on; first `check`."""
+        """Claim the folder for a new run, or for an unfinished one to go on; first `check`.
+
+        A finished run loses the snapshots that a crash at its very end has left.
+        """
+        rows = self.history()
+        if rows and history.finished(rows, self.config().train):
+            self.forget_snapshots(but=())
         self.check(config)
         place = storage.join(self.uri, CONFIG)
         storage.write(place, configs.dump(config, without=["pack", "sweep"]).encode())
