@@ -15,8 +15,8 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -48,12 +48,9 @@ COUNTER = """
 import os, pathlib
 def load():
     from torch.optim.optimizer import register_optimizer_step_post_hook as after_step
-    files = []
     def count(*_):
-        if not files:
-            files.append(os.open(pathlib.Path(__file__).parent / f"{os.getpid()}.steps",
-                                 os.O_WRONLY | os.O_CREAT | os.O_APPEND))
-        os.write(files[0], b".")
+        with pathlib.Path(__file__).with_name(f"{os.getpid()}.steps").open("ab") as file:
+            file.write(b".")
     after_step(count)
 """
 
@@ -69,8 +66,8 @@ class Store:
         self._stack = ExitStack()
         os.environ.update(self._stack.enter_context(seaweed.store(self._folder, port=self._port)))
 
-    def kill(self) -> None:
-        self._stack.close()  # by SIGKILL
+    def close(self) -> None:
+        self._stack.close()  # kill -9
 
 
 class Run:
@@ -86,7 +83,7 @@ class Run:
         entry.parent.mkdir(parents=True)
         entry.write_text("[torch.backends]\ncounter = counter:load\n")
         (self._steps / "counter.py").write_text(COUNTER)
-        self._torn: set[str] = set()
+        self.torn: set[str] = set()
         self.start()
 
     def start(self) -> None:
@@ -99,11 +96,15 @@ class Run:
                 env={**os.environ, "PYTHONPATH": path},
             )  # fmt: skip
 
-    def end(self) -> None:
-        if not self.over():
-            self.process.kill()  # what this program leaves behind where it fails
+    def close(self) -> None:
+        self.process.kill()
 
     def over(self) -> bool:
+        """Whether the command has ended; where it did not reach the store, it is given again."""
+        if self.process.poll() == 1:
+            last = self.log.read_text().rstrip().rpartition("\n")[2]
+            if ": cannot " in last and "training failed" not in last:
+                self.start()
         return self.process.poll() is not None
 
     def trainers(self) -> list[int]:
@@ -127,7 +128,7 @@ class Run:
             place, _, name = entry.uri.rpartition("/")
             found.setdefault(place.rpartition("/")[2], set()).add(name)
         torn = {name for name, files in found.items() if files == {"model.safetensors"}}
-        return max(torn - self._torn, default=None)
+        return max(torn - self.torn, default=None)
 
     def doing(self) -> str:
         """What it does at this moment, in words."""
@@ -136,28 +137,31 @@ class Run:
         if rows == EPOCHS:
             return "ending"
         if made == 0:
-            return "starting the workers" if pids else "starting Ray"
+            return "starting the workers" if pids else "starting, no worker yet"
         act = f"writing {name.rsplit('_', 1)[0]}" if (name := self.saving()) else "training"
         return f"{act}, epoch {rows + 1}, {made} steps after a start"
 
-    def interrupt(self, kind: str, store: Store, chance: random.Random) -> None:
-        """Kill -9, and bring back what does not come back by itself."""
+    def interrupt(self, kind: str, store: Store, chance: random.Random) -> bool:
+        """Kill -9, and bring back what does not come back by itself; False where it was late."""
         if kind == "worker":
-            for pid in chance.sample(pids := self.trainers(), k=min(1, len(pids))):
-                os.kill(pid, signal.SIGKILL)
-        elif kind == "driver":
+            with suppress(ProcessLookupError, IndexError):
+                os.kill(chance.choice(self.trainers()), signal.SIGKILL)
+                return True
+            return False
+        if kind == "driver":
             self.process.kill()
-            self.process.wait()
+            killed = self.process.wait() == -signal.SIGKILL
             time.sleep(chance.uniform(*DOWN_S))
             self.start()
-        else:
-            store.kill()
-            time.sleep(chance.uniform(*AWAY_S))
-            store.start()
-        self._torn |= {name} if (name := self.saving()) else set()
+            return killed
+        store.close()
+        time.sleep(chance.uniform(*AWAY_S))
+        store.start()
+        return True
 
     def finish(self) -> None:
-        status = self.process.wait(LONGEST_S)
+        until(self, lambda: False)
+        status = self.process.returncode
         told = self.log.read_text()[-6000:]  # a driver that is killed last may have finished all
         assert status == 0 or (status == 2 and "this run is finished" in told), told
         assert not self.folder.snapshots(), f"{self.name}: snapshots are left"
@@ -211,65 +215,52 @@ def same(a: Any, b: Any) -> bool:
     )
 
 
-def tortured(
-    run: Run, plan: Sequence[tuple[str, str]], store: Store, chance: random.Random
-) -> Counter[str]:
-    """Interrupt a run as planned, let it finish, and count the faults that came in time."""
+def tortured(run: Run, kinds: Sequence[str], store: Store, chance: random.Random) -> Counter[str]:
+    """Interrupt a run, the last time at its end, let it finish, and count what came in time."""
     made: Counter[str] = Counter()
-    for kind, moment in plan:
-        if await_moment(run, kind, moment, chance):
+    for number, kind in enumerate(kinds):
+        last = 0 < number == len(kinds) - 1
+        if await_moment(run, kind, "end" if last else chance.choice(MOMENTS), chance):
             say(run, f"kill -9 of the {kind:6}  {run.doing()}")
-            run.interrupt(kind, store, chance)
-            made[kind] += 1
+            made[kind] += run.interrupt(kind, store, chance)
+            run.torn |= {run.saving() or ""}
     run.finish()
     return made
-
-
-def dealt(cards: Sequence[str], chance: random.Random) -> Iterator[str]:
-    """All of the cards in a random order, again and again."""
-    while True:
-        yield from chance.sample(cards, len(cards))
 
 
 def torture(faults: int, sizes: Sequence[int], seed: int) -> bool:
     """Print each fault, then a table of the runs; whether all of them came out the same."""
     chance = random.Random(seed)
-    kinds, moments = dealt(KINDS, chance), dealt(MOMENTS, chance)
-    titles = ("run", *KINDS, "drivers", "worker starts", "steps", "repeated", "to the bit")
-    table, good = [titles], True
-    with tempfile.TemporaryDirectory() as place, ExitStack() as last:
-        scratch, whole, made = Path(place), dict[int, Any](), 0
-        store = Store(scratch / "store")
-        last.callback(store.kill)
-        while made < faults:
+    kinds = [k for _ in range(0, faults, len(KINDS)) for k in chance.sample(KINDS, len(KINDS))]
+    table = [("run", *KINDS, "drivers", "starts", "steps", "repeated", "to the bit")]
+    whole, made, steps = dict[int, Any](), Counter[str](), 0
+    with tempfile.TemporaryDirectory() as place, closing(Store(Path(place) / "store")) as store:
+        while kinds:
             workers = sizes[(len(table) - 1) % len(sizes)]
             if workers not in whole:
-                run = Run(f"whole-{workers}", workers, scratch)
-                last.callback(run.end)
-                run.finish()
+                with closing(Run(f"whole-{workers}", workers, Path(place))) as run:
+                    run.finish()
                 whole[workers], steps = run.result(), max(run.steps())
                 say(run, f"undisturbed, {steps} steps")
-            run = Run(f"run-{len(table)}-{workers}", workers, scratch, WITHIN)
-            last.callback(run.end)
-            count = min(FAULTS_A_RUN, faults - made)
-            plan = [(next(kinds), next(moments)) for _ in range(count - 1)] + [(next(kinds), "end")]
-            found = tortured(run, plan, store, chance)
-            equal = same(run.result(), whole[workers])
-            say(run, "ended; equal to the bit" if equal else "ended; DIFFERENT")
+            now, kinds = kinds[:FAULTS_A_RUN], kinds[FAULTS_A_RUN:]
+            with closing(Run(f"run-{len(table)}-{workers}", workers, Path(place), WITHIN)) as run:
+                found = tortured(run, now, store, chance)
+            kinds += (Counter(now) - found).elements()  # those that came too late
+            made += found
+            equal = "equal" if same(run.result(), whole[workers]) else "DIFFERENT"
+            say(run, f"ended: {equal}")
             starts, done = len(run.steps()) / workers, sum(run.steps()) / workers
-            table.append((
-                run.name, *(str(found[kind]) for kind in KINDS), str(run.drivers), f"{starts:g}",
-                str(steps), f"{done - steps:g}", "equal" if equal else "DIFFERENT",
-            ))  # fmt: skip
-            made, good = made + found.total(), good and equal
-    print("\n".join("  ".join(f"{cell:>10}" for cell in row) for row in table))
-    print(f"{made} faults; {'all runs are equal to the bit' if good else 'NOT ALL ARE EQUAL'}")
+            figures = (run.drivers, f"{starts:g}", steps, f"{done - steps:.1f}", equal)
+            table.append((run.name, *map(str, (*(found[kind] for kind in KINDS), *figures))))
+    print("\n".join("  ".join(f"{cell:>9}" for cell in row) for row in table))
+    good = all(row[-1] == "equal" for row in table[1:])
+    print(f"{made.total()} faults: {'all runs are equal to the bit' if good else 'NOT ALL ARE'}")
     return good
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--faults", type=int, default=24)
+    parser.add_argument("--faults", type=int, default=24, help="a multiple of 3")
     parser.add_argument("--workers", type=int, nargs="+", default=[2, 3])
     parser.add_argument("--seed", type=int, default=0)
     words = parser.parse_args()

@@ -17,6 +17,6 @@ def test_a_run_killed_at_random_moments_equals_the_undisturbed_to_the_bit() -> N
         cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=900,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "3 faults; all runs are equal to the bit" in done.stdout
+    assert "3 faults: all runs are equal to the bit" in done.stdout
     for kind in ("worker", "driver", "store"):
         assert f"kill -9 of the {kind}" in done.stdout
