@@ -252,7 +252,7 @@ def torture(faults: int, sizes: Sequence[int], seed: int) -> bool:
             starts, done = len(run.steps()) / workers, sum(run.steps()) / workers
             figures = (run.drivers, f"{starts:g}", steps, f"{done - steps:.1f}", equal)
             table.append((run.name, *map(str, (*(found[kind] for kind in KINDS), *figures))))
-    print("\n".join("  ".join(f"{cell:>9}" for cell in row) for row in table))
+            print("\n".join("  ".join(f"{cell:>9}" for cell in row) for row in table), flush=True)
     good = all(row[-1] == "equal" for row in table[1:])
     print(f"{made.total()} faults: {'all runs are equal to the bit' if good else 'NOT ALL ARE'}")
     return good
