@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import re
+import struct
 from collections import deque
 from functools import cached_property
 from typing import Annotated, Any, Literal
@@ -15,9 +16,10 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import xxhash
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import BaseModel, FailFast, Field, ValidationError, model_validator
 
 from rayograph import storage
 from rayograph.data.cache import Cache
@@ -29,11 +31,18 @@ INDEX = "index.parquet"
 REJECTED = "rejected.parquet"
 CONTACT_SHEET = "contact_sheet.png"
 SPLITS = ("train", "val", "test")
+TEXTS = ("split", "sample_id", "patient_id")  # columns of the index that are always there
+INDEX_BYTES = 2**24  # of the texts of any index
 OWN = re.compile(
     rf"({MANIFEST}|{INDEX}|{REJECTED}|{CONTACT_SHEET}|({'|'.join(SPLITS)})/\d{{5}}\.arrows)"
 )  # what a packed dataset consists of; nothing else below its prefix is ever deleted
 
-Count = Annotated[int, Field(ge=0)]
+MOST_ROWS = 128  # of a record batch
+MOST_PIXELS = 2**23  # of a record batch of several films; what `pack` writes has no more
+LONGEST_IDS, FRAME_BYTES = 8192, 65_536  # of a film and of a record batch, beside the pixels
+MOST_CLASSES = 1000  # of which a head of a few numbers in a file would be gigabytes in memory
+
+Count = Annotated[int, Field(ge=0, le=2**53)]
 
 
 class Recipe(BaseModel, frozen=True, extra="forbid"):
@@ -60,18 +69,18 @@ class RecordBatch(BaseModel, frozen=True, extra="forbid"):
 
     offset: Count
     bytes: Annotated[int, Field(gt=0)]
-    rows: Annotated[int, Field(gt=0)]
+    rows: Annotated[int, Field(gt=0, le=MOST_ROWS)]
     xxh3: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 
 
 class Shard(BaseModel, frozen=True, extra="forbid"):
     """One object of record batches."""
 
-    path: Annotated[str, Field(pattern=r"^(train|val|test)/\d{5}\.arrows$")]
+    path: Annotated[str, Field(pattern=r"^(train|val|test)/[0-9]{5}\.arrows$")]
     rows: Count
     bytes: Count
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-    batches: tuple[RecordBatch, ...]
+    batches: Annotated[tuple[RecordBatch, ...], FailFast()]
 
     @model_validator(mode="after")
     def _adds_up(self) -> "Shard":
@@ -85,7 +94,7 @@ class Shard(BaseModel, frozen=True, extra="forbid"):
 class Split(BaseModel, frozen=True, extra="forbid"):
     """The shards of one split, in stored order."""
 
-    shards: tuple[Shard, ...]
+    shards: Annotated[tuple[Shard, ...], FailFast()]
     patients: Count
     labels: dict[str, Count]
 
@@ -113,13 +122,13 @@ class Finding(BaseModel, frozen=True, extra="forbid"):
     films: tuple[str, ...] = ()
 
 
-class Manifest(BaseModel, frozen=True, extra="forbid"):
+class Manifest(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """`dataset.json`."""
 
     format_version: Literal[1] = 1
     name: str
     task: Literal["multiclass"] = "multiclass"
-    classes: Annotated[tuple[str, ...], Field(min_length=2)]
+    classes: Annotated[tuple[str, ...], Field(min_length=2, max_length=MOST_CLASSES)]
     recipe: Recipe
     channels: Literal[1] = 1
     codec: Literal["raw", "jpeg"] = "raw"
@@ -131,6 +140,23 @@ class Manifest(BaseModel, frozen=True, extra="forbid"):
     ignored: dict[str, Count] = {}
     rejected: Count = 0
     fingerprint: str = ""
+
+    @model_validator(mode="after")
+    def _fits(self) -> "Manifest":
+        """Hold all that memory is taken for, before a byte is read, to what `pack` writes."""
+        if len(set(self.classes)) < len(self.classes):
+            raise ValueError("a class stands twice")
+        size = self.recipe.size**2
+        for name, split in self.splits.items():
+            if set(split.labels) != set(self.classes) or sum(split.labels.values()) != split.rows:
+                raise ValueError(f"{name}: its labels do not count its films by class")
+            for shard, batch in split.batches:
+                pixels = batch.rows * size
+                if (batch.rows > 1 and pixels > MOST_PIXELS) or (
+                    batch.bytes > 2 * pixels + batch.rows * LONGEST_IDS + FRAME_BYTES
+                ):
+                    raise ValueError(f"{shard.path}: the record batch at {batch.offset} is too big")
+        return self
 
     def computed_fingerprint(self) -> str:
         """A hash over all that training depends on: pixels, labels, order, classes, recipe."""
@@ -205,11 +231,41 @@ class Dataset:
 
     def index(self, split: str) -> Any:
         """The rows of `index.parquet` of one split in stored order, as a `pyarrow.Table`."""
-        data = storage.read(storage.join(self.uri, INDEX))
-        table = pq.read_table(io.BytesIO(data), filters=[("split", "=", split)])
-        expected = self.split(split).rows
+        place, expected = storage.join(self.uri, INDEX), self.split(split).rows
+        table = self._index(place)
+        table = table.filter(pc.equal(table.column("split"), split))
         if table.num_rows != expected:
-            raise Failure(f"{self.uri}: {INDEX} has {table.num_rows} {split} films, not {expected}")
+            raise Failure(f"{place} has {table.num_rows} {split} films, not {expected}")
+        return table
+
+    def _index(self, place: str) -> Any:
+        """The whole of `index.parquet`; `Failure` where it is not the index of this dataset.
+
+        Parquet stores what repeats once, so that a small file may stand for any number of bytes:
+        rows are counted before they are read, texts before they are laid out.
+        """
+        rows = sum(split.rows for split in self.manifest.splits.values())
+        try:
+            file = pq.ParquetFile(io.BytesIO(storage.read(place)))
+            schema = file.schema_arrow
+            texts = [f.name for f in schema if f.type in (pa.string(), pa.binary())]
+            names = [f.name for f in schema if f.name in texts or pa.types.is_primitive(f.type)]
+            _check_index(place, schema.empty_table().select(names).schema, file.metadata, rows)
+            table = pq.read_table(
+                io.BytesIO(storage.read(place)), columns=names, read_dictionary=texts
+            )
+            table.validate(full=True)
+            for name in texts:
+                column = table.column(name)
+                if _laid_out(column) > INDEX_BYTES + rows * LONGEST_IDS:
+                    raise Failure(f"{place}: the texts of {name} are too long")
+                number, kind = table.column_names.index(name), schema.field(name).type
+                table = table.set_column(number, name, column.cast(kind))
+        except (pa.ArrowException, OSError, KeyError, ValueError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise Failure(f"{place}: cannot be read: {reason}; pack again") from None
+        if any(table.column(name).null_count for name in (*TEXTS, "label")):
+            raise Failure(f"{place}: a film has no {', '.join(TEXTS)} or label; pack again")
         return table
 
     def place(self, shard: Shard) -> str:
@@ -221,16 +277,66 @@ class Dataset:
 
         `Failure` where they are none of this dataset's.
         """
-        where = f"{self.place(shard)}: record batch at {batch.offset}"
+        where = self.where(shard, batch)
         try:
+            if _compressed(data):  # a few bytes would become any number of them
+                raise Failure(f"{where} is compressed; pack again")
             found = pa.ipc.read_record_batch(pa.py_buffer(data), self.schema)
             found.validate(full=True)
-        except (pa.ArrowException, OSError) as error:
-            reason = " ".join(str(error).split())
+        except (pa.ArrowException, OSError, struct.error) as error:
+            reason = " ".join(str(error).split())[:200]
             raise Failure(f"{where} cannot be read: {reason}; pack again") from None
         if found.num_rows != batch.rows or any(column.null_count for column in found.columns):
             raise Failure(f"{where} does not hold {batch.rows} films; pack again")
+        labels = np.frombuffer(found.column("label").buffers()[1], np.int32, batch.rows)
+        if labels.min() < 0 or labels.max() >= len(self.manifest.classes):
+            raise Failure(f"{where} has a label that is no class; pack again")
         return found
+
+    def where(self, shard: Shard, batch: RecordBatch) -> str:
+        """A record batch, as an error names it."""
+        return f"{self.place(shard)}: record batch at {batch.offset}"
+
+
+def _check_index(place: str, schema: Any, metadata: Any, rows: int) -> None:
+    groups = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
+    if not metadata.num_rows == sum(groups) == rows:
+        raise Failure(f"{place}: has {metadata.num_rows} films, not {rows}; pack again")
+    texts = [schema.field(name).type for name in TEXTS]
+    if texts != [pa.string()] * len(TEXTS) or not pa.types.is_integer(schema.field("label").type):
+        raise Failure(f"{place}: {', '.join(TEXTS)} must be text, label a number; pack again")
+
+
+def _laid_out(column: Any) -> int:
+    """Bytes of a dictionary-encoded column of texts once they are laid out."""
+    lengths = (pc.take(pc.binary_length(c.dictionary), c.indices) for c in column.chunks)
+    return sum(pc.sum(length).as_py() or 0 for length in lengths)
+
+
+def _compressed(data: memoryview) -> bool:
+    """Whether an encapsulated Arrow message says that its body is compressed.
+
+    Arrow's format: a marker, the metadata's length, then a flatbuffer `Message`, whose field 2 is
+    the `RecordBatch`, whose field 3 is the compression. Raises `struct.error` past the end.
+    """
+    metadata = data[8:]
+
+    def field(table: int, number: int) -> int:
+        """Where the value of a table's field lies; 0 where the field is absent."""
+        vtable = table - _number("<i", metadata, table)
+        if _number("<H", metadata, vtable) < 6 + 2 * number:
+            return 0
+        offset = _number("<H", metadata, vtable + 4 + 2 * number)
+        return table + offset if offset else 0
+
+    header = field(_number("<I", metadata, 0), 2)
+    return bool(header and field(header + _number("<I", metadata, header), 3))
+
+
+def _number(kind: str, data: memoryview, place: int) -> int:
+    if place < 0:
+        raise struct.error("an offset before the beginning")
+    return int(struct.unpack_from(kind, data, place)[0])
 
 
 def digest(data: memoryview | bytes) -> str:

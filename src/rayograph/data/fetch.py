@@ -123,7 +123,12 @@ class Fetcher:
         return Content(
             memory,
             _labels(record.column("label")),
-            codec.decoder(record.column("image"), manifest.codec, manifest.recipe.size),
+            codec.decoder(
+                record.column("image"),
+                manifest.codec,
+                manifest.recipe.size,
+                self._dataset.where(shard, batch),
+            ),
             record.column("sample_id"),
         )
 
