@@ -74,8 +74,8 @@ def test_a_run_is_finished_by_epochs_or_by_patience() -> None:
 
 
 def test_history_lines_are_json_and_hold_no_nan() -> None:
-    lines = history.to_lines([{"epoch": 1, "val_auroc": math.nan}])
-    assert history.from_lines(lines) == [{"epoch": 1, "val_auroc": None}]
+    lines = history.to_lines([{"epoch": 1, "val_auroc": math.nan, "checkpoint": None}])
+    assert history.from_lines(lines, "") == [{"epoch": 1, "val_auroc": None, "checkpoint": None}]
 
 
 def test_a_finished_run_and_another_config_are_refused(packed: Dataset, tmp_path: Path) -> None:

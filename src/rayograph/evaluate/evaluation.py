@@ -15,15 +15,14 @@ from rayograph.errors import Failure, UserError
 from rayograph.evaluate import metrics, predict
 from rayograph.evaluate.results import Evaluation
 from rayograph.models import card as cards
-from rayograph.models.build import build
+from rayograph.models.build import restored
 from rayograph.models.card import ModelCard
 
 
 def load_model(uri: str, device: torch.device) -> tuple[nn.Module, ModelCard]:
-    """The model of a file written by training, ready to predict."""
+    """The model of a file written by training, ready to predict; `UserError` where it is none."""
     card, tensors = cards.from_bytes(storage.fetch(uri), uri)
-    model = build(card.model, len(card.classes))
-    model.load_state_dict(tensors)
+    model = restored(card.model, len(card.classes), card.image_size, tensors, uri)
     return model.eval().to(device), card
 
 

@@ -3,6 +3,7 @@
 import difflib
 import fnmatch
 import math
+from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
@@ -66,6 +67,34 @@ def build(options: ModelOptions, classes: int) -> nn.Module:
         for parameter in head(model).parameters():
             parameter.requires_grad = True
     return model
+
+
+def restored(
+    options: ModelOptions, classes: int, image_size: int, tensors: Mapping[str, Tensor], place: str
+) -> nn.Module:
+    """The model that `options` describe, with exactly these tensors, which are not copied.
+
+    Nothing is taken from elsewhere, and no memory for a model that the tensors do not fill: both
+    come from the file at `place`. Raises `UserError`, naming it, where they do not fit each other.
+    """
+    options = options.model_copy(update={"weights": None})
+    try:
+        check(options, image_size)
+    except UserError as error:
+        raise UserError(f"{place}: {error}") from None
+    with torch.device("meta"):
+        model = build(options, classes)
+    wanted = model.state_dict()
+    for name in sorted({*wanted, *tensors}):
+        mine, theirs = (_kind(each.get(name)) for each in (wanted, tensors))
+        if mine != theirs:
+            raise UserError(f"{place}: {name[:80]} is {theirs}, {options.name} needs {mine}")
+    model.load_state_dict(dict(tensors), assign=True)
+    return model
+
+
+def _kind(tensor: Tensor | None) -> str:
+    return "absent" if tensor is None else f"{tensor.dtype} {list(tensor.shape)}"
 
 
 def head(model: nn.Module) -> nn.Linear:

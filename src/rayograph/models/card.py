@@ -2,28 +2,30 @@
 
 import json
 from collections.abc import Mapping
+from typing import Annotated
 
 import safetensors.torch
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field
 from torch import Tensor
 
-from rayograph.data.dataset import Recipe
+from rayograph.data.dataset import MOST_CLASSES, Recipe
 from rayograph.errors import UserError
 from rayograph.models.options import ModelOptions
 
 MODEL = "model.safetensors"  # its name in a checkpoint and in best/
 FORMAT = "rayograph-model-1"
+DAMAGED = (KeyError, TypeError, ValueError, RecursionError)  # what damaged JSON ends in
 
 
-class ModelCard(BaseModel, frozen=True, extra="forbid"):
+class ModelCard(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """What a model file's header says: all that is needed to use the model, without a run."""
 
     model: ModelOptions
-    classes: tuple[str, ...]
-    image_size: int
+    classes: Annotated[tuple[str, ...], Field(min_length=2, max_length=MOST_CLASSES)]
+    image_size: Annotated[int, Field(ge=16, le=2048)]
     recipe: Recipe
-    mean: float
-    std: float
+    mean: Annotated[float, Field(ge=0, le=1)]
+    std: Annotated[float, Field(gt=0, le=1)]
     threshold: float | None  # of the second class's probability, chosen on the validation split
     dataset: str  # URI
     fingerprint: str
@@ -46,7 +48,7 @@ def from_bytes(data: bytes, place: str) -> tuple[ModelCard, dict[str, Tensor]]:
         header = json.loads(data[8 : 8 + length])
         card = ModelCard.model_validate_json(header["__metadata__"]["card"])
         return card, safetensors.torch.load(data)
-    except (KeyError, TypeError, ValueError, ValidationError, safetensors.SafetensorError) as error:
+    except (*DAMAGED, safetensors.SafetensorError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{place}: not a model of rayograph: {reason}") from None
 

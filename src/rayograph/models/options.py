@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 
-class ModelOptions(BaseModel, frozen=True, extra="forbid"):
+class ModelOptions(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """Which classifier is built, and what it starts from."""
 
     name: str = Field(

@@ -1,7 +1,9 @@
 """Weights from storage or torchvision into a model of gray films."""
 
 import io
-import pickle
+import pickletools
+import zipfile
+from collections.abc import Iterator
 from typing import Any
 
 import safetensors.torch
@@ -12,6 +14,14 @@ from torchvision import models as zoo
 from rayograph import storage
 from rayograph.config import is_place
 from rayograph.errors import Failure, UserError
+
+KINDS = "Double Float Half BFloat16 Long Int Short Char Byte Bool ComplexFloat ComplexDouble"
+PLAIN = {
+    "collections OrderedDict",
+    *(f"torch._utils _rebuild_{kind}" for kind in ("tensor", "tensor_v2", "parameter")),
+    *(f"torch {kind}Storage" for kind in KINDS.split()),
+}  # what puts a stored tensor together again
+LEGACY_PICKLES = 5  # magic number, protocol, system, the object, the keys of its storages
 
 
 def load_weights(model: nn.Module, name: str, weights: str) -> None:
@@ -48,15 +58,55 @@ def _read(name: str, weights: str) -> dict[str, Tensor]:
     if weights.endswith(".safetensors"):
         try:
             return safetensors.torch.load(data)
-        except safetensors.SafetensorError as error:
+        except (safetensors.SafetensorError, KeyError, ValueError) as error:
             raise UserError(f"model.weights={weights}: not safetensors: {error}") from None
-    try:
-        state: Any = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        reason = " ".join(str(error).split())[:160]
-        raise UserError(f"model.weights={weights}: not a file of plain weights: {reason}") from None
+    state = plain(data, f"model.weights={weights}")
     state = state.get("state_dict", state) if isinstance(state, dict) else {}
     return {k: v for k, v in state.items() if isinstance(v, Tensor)}
+
+
+def plain(data: bytes, place: str) -> Any:
+    """What `torch.save` wrote, if it is tensors and plain values only; runs no code.
+
+    `weights_only` alone calls whatever makes tensors or bytes, of any size that the file says; so
+    the pickle may name nothing but what puts a stored tensor together again, and nothing is
+    compressed. Raises `UserError`, naming `place`.
+    """
+    try:
+        for found in _pickles(data):
+            if found - PLAIN:
+                raise ValueError(f"it names {', '.join(sorted(found - PLAIN))[:100]}")
+        return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises anything on damaged bytes
+        reason = " ".join(str(error).split())[:160] or type(error).__name__
+        raise UserError(f"{place}: not a file of plain weights: {reason}") from None
+
+
+def _pickles(data: bytes) -> Iterator[set[str]]:
+    """The names that each pickle of a file of weights asks for, as `module name`."""
+    if not zipfile.is_zipfile(io.BytesIO(data)):  # the form before torch 1.6: five in a row
+        file = io.BytesIO(data)
+        for _ in range(LEGACY_PICKLES):
+            yield _names(file)
+        return
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        entries = archive.infolist()
+        stored = all(entry.compress_type == zipfile.ZIP_STORED for entry in entries)
+        if not stored or sum(entry.file_size for entry in entries) > len(data):
+            raise ValueError("it is compressed")
+        for entry in entries:
+            if entry.filename.endswith(".pkl"):
+                yield _names(io.BytesIO(archive.read(entry)))
+
+
+def _names(file: io.BytesIO) -> set[str]:
+    found = set()
+    for opcode, argument, _ in pickletools.genops(file):
+        if opcode.name == "GLOBAL":
+            found.add(str(argument))
+        elif opcode.name in ("STACK_GLOBAL", "INST", "EXT1", "EXT2", "EXT4"):
+            found.add(opcode.name)
+    return found
 
 
 def check_name(name: str, weights: str) -> None:

@@ -53,7 +53,7 @@ class RunFolder:
         place = storage.join(self.uri, CONFIG)
         rows = self.history()
         if rows or self.snapshots():
-            _refuse_other_config(self.uri, configs.load(place), config)
+            _refuse_other_config(self.uri, _config(place), config)
             if history.finished(rows, config.train):
                 more = "patience" if rows[-1]["epoch"] < config.train.epochs else "epochs"
                 raise UserError(
@@ -78,14 +78,14 @@ class RunFolder:
     def config(self) -> Config:
         """The config that the run was begun with; `UserError` where no run lies here."""
         try:
-            return configs.load(storage.join(self.uri, CONFIG))
+            return _config(storage.join(self.uri, CONFIG))
         except storage.NotFoundError:
             raise UserError(f"{self.uri}: no run here ({CONFIG} is missing)") from None
 
     def history(self) -> list[dict[str, Any]]:
         """The epochs of all committed checkpoints; empty where there are none."""
         place = storage.join(self.uri, HISTORY)
-        return history.from_lines(storage.read(place)) if storage.exists(place) else []
+        return history.from_lines(storage.read(place), place) if storage.exists(place) else []
 
     def checkpoints(self) -> dict[int, str]:
         """The URI of each epoch's checkpoint, by epoch, for those that are published and kept."""
@@ -158,7 +158,10 @@ class RunFolder:
 
     def _published(self) -> str | None:
         place = storage.join(self.uri, "best", MODEL_JSON)
-        return json.loads(storage.read(place))["checkpoint"] if storage.exists(place) else None
+        try:
+            return str(json.loads(storage.read(place))["checkpoint"])
+        except (storage.NotFoundError, ValueError, LookupError, TypeError, RecursionError):
+            return None  # none yet, or damaged: it is written anew
 
     def _publish_best(self, name: str) -> None:
         model, folder = storage.join(self.uri, name, state.MODEL), storage.join(self.uri, "best")
@@ -167,6 +170,16 @@ class RunFolder:
         storage.write(storage.join(folder, "MODEL_CARD.md"), cards.page(card).encode())
         document = {"checkpoint": name, **card.model_dump(mode="json")}
         storage.write(storage.join(folder, MODEL_JSON), json.dumps(document, indent=1).encode())
+
+
+def _config(place: str) -> Config:
+    """The config of a run's own file, which an error names."""
+    try:
+        return configs.load(place)
+    except storage.NotFoundError:
+        raise
+    except UserError as error:
+        raise UserError(f"{place}: {str(error).removeprefix(f'{place}: ')}") from None
 
 
 def _epoch(name: str) -> int:

@@ -3,10 +3,14 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import BaseModel, Field, ValidationError
+
+from rayograph.errors import Failure
 from rayograph.train.options import TrainOptions
 
+MOST_EPOCHS = 1_000_000
 Row = Mapping[str, Any]  # one epoch, as a line of history.jsonl
 
 
@@ -39,9 +43,36 @@ def to_lines(history: Sequence[Row]) -> bytes:
     return "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows).encode()
 
 
-def from_lines(data: bytes) -> list[dict[str, Any]]:
-    """The rows of a `history.jsonl`."""
-    return [json.loads(line) for line in data.decode().splitlines() if line]
+def from_lines(data: bytes, place: str) -> list[dict[str, Any]]:
+    """The rows of the `history.jsonl` at `place`; `Failure` where it is damaged."""
+    try:
+        rows = [json.loads(line) for line in data.decode().split("\n") if line]
+        check(rows)
+    except (ValueError, RecursionError) as error:
+        raise Failure(f"{place}: is damaged: {reason(error)}") from None
+    return rows
+
+
+class _Row(BaseModel, extra="allow", strict=True):
+    """What is relied on in a row; a checkpoint's name becomes a part of a path."""
+
+    __pydantic_extra__: dict[str, float | None]
+    epoch: Annotated[int, Field(ge=1, le=MOST_EPOCHS)]
+    checkpoint: Annotated[str, Field(pattern=r"^[A-Za-z0-9_]{1,99}$")] | None
+
+
+def check(rows: Sequence[Row]) -> None:
+    """Raise `ValueError` where a row is none."""
+    for row in rows:
+        _Row.model_validate(row)
+
+
+def reason(error: Exception) -> str:
+    """The first thing that is wrong, in one line."""
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        return f"{'.'.join(map(str, first['loc']))[:80]}: {first['msg']}"
+    return " ".join(str(error).split())[:160]
 
 
 def plain(value: Any) -> Any:

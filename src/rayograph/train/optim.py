@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -49,15 +49,36 @@ def load(optimizer: Optimizer, schedule: LambdaLR, states: Mapping[str, Any], st
     """Take an optimizer's moments from a checkpoint, and the schedule to optimizer step `step`.
 
     Learning rate and weight decay stay as they were built, so that a run may start from the
-    checkpoint of another one that had others.
+    checkpoint of another one that had others. Raises `ValueError` where the moments are not those
+    of the optimizer's parameters.
     """
-    own = [{k: v for k, v in group.items() if k != "params"} for group in optimizer.param_groups]
-    optimizer.load_state_dict(dict(states))
+    mine, theirs = optimizer.state_dict()["param_groups"], states["param_groups"]
+    if [group["params"] for group in mine] != [group["params"] for group in theirs]:
+        raise ValueError("its groups of parameters are others")
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    for number, moments in states["state"].items():
+        if not isinstance(number, int) or not 0 <= number < len(parameters):
+            raise ValueError(f"it has no parameter {number!r:.20}")
+        _check(moments, parameters[number])
+    optimizer.load_state_dict({"state": states["state"], "param_groups": mine})
     rates = [b * part(step) for b, part in zip(schedule.base_lrs, schedule.lr_lambdas, strict=True)]
-    for group, values, rate in zip(optimizer.param_groups, own, rates, strict=True):
-        group.update(values, lr=rate)
+    for group, rate in zip(optimizer.param_groups, rates, strict=True):
+        group["lr"] = rate
     position = {"last_epoch": step, "_step_count": step + 1, "_last_lr": rates}
     schedule.load_state_dict(schedule.state_dict() | position)
+
+
+def _check(moments: Mapping[str, Any], parameter: Tensor) -> None:
+    """Raise `ValueError` unless these are Adam's moments of such a parameter."""
+    one = torch.Size([])
+    wanted = {"step": one, "exp_avg": parameter.shape, "exp_avg_sq": parameter.shape}
+    if not isinstance(moments, Mapping) or set(moments) != set(wanted):
+        raise ValueError("it is not of Adam or AdamW")
+    for name, shape in wanted.items():
+        value = moments[name]
+        plain = isinstance(value, Tensor) and value.layout == torch.strided
+        if not (plain and value.shape == shape and value.is_floating_point()):
+            raise ValueError(f"a parameter of {list(parameter.shape)} has another {name}")
 
 
 def clip(model: nn.Module, options: OptimOptions) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field
 
 
-class TrainOptions(BaseModel, frozen=True, extra="forbid"):
+class TrainOptions(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """How long, in what batches, and by what measure a run trains."""
 
     epochs: int = Field(
@@ -63,7 +63,7 @@ class TrainOptions(BaseModel, frozen=True, extra="forbid"):
     )
 
 
-class OptimOptions(BaseModel, frozen=True, extra="forbid"):
+class OptimOptions(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """The optimizer and its schedule."""
 
     name: Literal["adamw", "adam"] = Field(
@@ -105,7 +105,7 @@ class OptimOptions(BaseModel, frozen=True, extra="forbid"):
 WITHIN = r"^[1-9]\d{0,6} ?(steps|s|min)$"
 
 
-class CheckpointOptions(BaseModel, frozen=True, extra="forbid"):
+class CheckpointOptions(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """When checkpoints are written and which are kept."""
 
     every: Annotated[int, Field(ge=1)] | Annotated[str, Field(pattern=WITHIN)] = Field(
@@ -139,7 +139,7 @@ class CheckpointOptions(BaseModel, frozen=True, extra="forbid"):
         return int(number) * factor if number.isdigit() and isinstance(self.every, str) else None
 
 
-class RunOptions(BaseModel, frozen=True, extra="forbid"):
+class RunOptions(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """Where a run lives; its name is its identity."""
 
     storage: str = Field(

@@ -6,23 +6,24 @@ versions), which is written last and makes the other two valid. The schedule has
 own: the position says where it is.
 """
 
-import io
 import json
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import BaseModel, Field
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from rayograph import storage
 from rayograph.config import Config
-from rayograph.errors import UserError
+from rayograph.errors import Failure, UserError
 from rayograph.models import card as cards
+from rayograph.models import weights
 from rayograph.models.card import ModelCard
 from rayograph.train import history, optim
 
@@ -99,11 +100,35 @@ class State:
             self.model.load_state_dict(tensors)
         except RuntimeError:
             raise UserError(f"{uri}: is of another model; keep the model.* it had") from None
-        data = io.BytesIO(storage.fetch(storage.join(uri, STATE)))
-        states = torch.load(data, map_location="cpu", weights_only=True)
-        optim.load(
-            self.optimizer, self.schedule, states["optimizer"], steps * self.epoch + self.step
-        )
+        place = storage.join(uri, STATE)
+        states = weights.plain(storage.fetch(place), place)
+        try:
+            optim.load(
+                self.optimizer, self.schedule, states["optimizer"], steps * self.epoch + self.step
+            )
+        except (ValueError, LookupError, TypeError, AttributeError, RuntimeError) as error:
+            reason = " ".join(str(error).split())[:160]
+            raise UserError(f"{place}: not the optimizer of this run: {reason}") from None
+
+
+class _Progress(BaseModel, strict=True):
+    """What a start needs of `progress.json`."""
+
+    epoch: Annotated[int, Field(ge=0, le=history.MOST_EPOCHS)]
+    step: Annotated[int, Field(ge=0, le=2**31)]
+    sums: "_Sums"
+    fingerprint: str
+    history: list[dict[str, Any]]
+
+
+class _Sums(BaseModel, strict=True, extra="forbid"):
+    """A checkpoint's `Sums`."""
+
+    loss: float
+    correct: float
+    films: Annotated[int, Field(ge=0, le=2**53)]
+    digest: Annotated[int, Field(ge=0, lt=2**32)]
+    skipped: Annotated[int, Field(ge=0, le=2**31)]
 
 
 @dataclass(frozen=True)
@@ -132,8 +157,15 @@ def _copied(value: Any) -> Any:
 
 
 def read_progress(uri: str) -> Mapping[str, Any]:
-    """The `progress.json` of the checkpoint at `uri`."""
-    progress: Mapping[str, Any] = json.loads(storage.read(storage.join(uri, PROGRESS)))
+    """The `progress.json` of the checkpoint at `uri`; `Failure` where it is damaged."""
+    place = storage.join(uri, PROGRESS)
+    data = storage.read(place)
+    try:
+        _Progress.model_validate_json(data)
+        progress: Mapping[str, Any] = json.loads(data)
+        history.check(progress["history"])
+    except (ValueError, RecursionError) as error:
+        raise Failure(f"{place}: is damaged: {history.reason(error)}") from None
     return progress
 
 
