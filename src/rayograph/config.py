@@ -7,6 +7,7 @@ belongs, and `no` stays a word where a word belongs.
 import difflib
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -144,14 +145,30 @@ def unit(field: FieldInfo) -> str:
     return str(extra["unit"]) if isinstance(extra, dict) and "unit" in extra else ""
 
 
+DEEPEST = 20
+
+
 class _TextLoader(yaml.BaseLoader):
-    """Reads every scalar as text, but for null; a tag constructs nothing; a key stands once."""
+    """Reads every scalar as text, but for null; a tag constructs nothing; a key stands once.
+
+    There are no aliases: a few lines of them stand for any number of values.
+    """
+
+    def fetch_more_tokens(self) -> None:
+        if self.flow_level > DEEPEST:  # PyYAML's time grows with its square
+            raise yaml.YAMLError(f"more than {DEEPEST} brackets deep")
+        super().fetch_more_tokens()
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("an alias (*name); write out its value")
+        return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         mapping = super().construct_mapping(node, deep=deep)
         if len(mapping) != len(node.value):
-            keys = [str(key.value) for key, _ in node.value]
-            twice = next((key for key in keys if keys.count(key) > 1), keys[0])
+            keys = Counter(str(key.value) for key, _ in node.value)
+            twice, _ = keys.most_common(1)[0]
             raise yaml.YAMLError(f"the key {twice} stands twice")
         return mapping
 
@@ -162,11 +179,26 @@ _TextLoader.add_implicit_resolver(
 _TextLoader.add_constructor("tag:yaml.org,2002:null", lambda _loader, _node: None)
 
 
-def _yaml(text: str, place: str | None) -> Any:
+LONGEST = 200_000  # characters of a YAML document, of which PyYAML reads 50,000 a second
+
+
+def short(value: object) -> str:
+    """A value, or an error, as a part of one line."""
+    words = " ".join(str(value).split())
+    return words if len(words) <= 200 else f"{words[:200]} …"
+
+
+def _yaml(text: str, place: str) -> Any:
+    if len(text) > LONGEST:
+        raise UserError(
+            f"{place}: {len(text):,} characters, more than the {LONGEST:,} of any options"
+        )
     try:
         return yaml.load(text, Loader=_TextLoader)  # builds text, lists and mappings only
     except yaml.YAMLError as error:
-        raise UserError(f"{place}: not YAML: {' '.join(str(error).split())}") from None
+        raise UserError(f"{place}: not YAML: {short(error)}") from None
+    except RecursionError:
+        raise UserError(f"{place}: not YAML: too deep") from None
 
 
 def read(place: str) -> dict[str, Any]:
@@ -191,25 +223,28 @@ def known(key: str) -> None:
     """Raise `UserError` with the nearest known key unless there is such an option."""
     keys = [name for name, _ in fields()]
     if key not in keys:
-        raise UserError(f"{key}: unknown key{_nearest(key, keys)}")
+        raise UserError(f"{short(key)}: unknown key{_nearest(key, keys)}")
 
 
 def _override(tree: dict[str, Any], override: str) -> None:
     key, equals, value = override.partition("=")
     room, dot, name = key.partition(".")
     if not (equals and dot and room and name):
-        raise UserError(f"{override}: not an override; write key=value, such as train.epochs=5")
+        raise UserError(
+            f"{short(override)}: not an override; write key=value, such as train.epochs=5"
+        )
     known(key)
     group = tree.setdefault(room, {})
     if group is None:
         group = tree[room] = {}
     if not isinstance(group, dict):
-        raise UserError(f"{room}: must hold options, not {group!r}")
+        raise UserError(f"{room}: must hold options, not {short(group)}")
     group[name] = _yaml(value, override)
 
 
 def _nearest(word: str, known: list[str]) -> str:
     """`; did you mean …?`: the nearest by letters, else what its own room holds."""
+    word = word[:100]
     close = difflib.get_close_matches(word, known, n=1, cutoff=0.75)
     if not close:
         leaves = {key.rpartition(".")[2]: key for key in known}
@@ -225,11 +260,11 @@ def _one_line(error: ValidationError) -> str:
     key = ".".join(str(part) for part in first["loc"][:2])
     if first["type"] == "extra_forbidden":
         names = [name for name, _ in fields()] if "." in key else list(Config.model_fields)
-        return f"{key}: unknown key{_nearest(key, names)}"
+        return f"{short(key)}: unknown key{_nearest(key, names)}"
     message = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
     if not key:
         return message
     meaning = dict(fields()).get(key)
     about = f" ({meaning.description} [{unit(meaning)}])" if meaning else ""
-    value = "" if isinstance(first["input"], dict) else f"={first['input']}"
-    return f"{key}{value}: {message}{about}"
+    value = "" if isinstance(first["input"], dict) else f"={short(first['input'])}"
+    return f"{short(key)}{value}: {message}{about}"

@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field, model_validator
 Workers = Annotated[int, Field(ge=1, le=1024)]
 
 
-class ClusterOptions(BaseModel, frozen=True, extra="forbid"):
+class ClusterOptions(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """How many workers train, and what each of them gets."""
 
     workers: Workers | tuple[Workers, Workers] = Field(

@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field, model_validator
 Range = tuple[float, float]
 
 
-class DataOptions(BaseModel, frozen=True, extra="forbid"):
+class DataOptions(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """Which packed dataset a run reads, and at what size the model sees it."""
 
     uri: str = Field(
@@ -32,7 +32,7 @@ class DataOptions(BaseModel, frozen=True, extra="forbid"):
     )
 
 
-class PhantomOptions(BaseModel, frozen=True, extra="forbid"):
+class PhantomOptions(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """Procedural films, for demos and tests without a network or a patient."""
 
     films: int = Field(
@@ -44,7 +44,7 @@ class PhantomOptions(BaseModel, frozen=True, extra="forbid"):
     )
 
 
-class PackOptions(BaseModel, frozen=True, extra="forbid"):
+class PackOptions(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """How originals become shards."""
 
     size: int = Field(
@@ -127,7 +127,7 @@ class PackOptions(BaseModel, frozen=True, extra="forbid"):
     )
 
 
-class AugmentOptions(BaseModel, frozen=True, extra="forbid"):
+class AugmentOptions(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """Random changes of a training film, drawn anew for each film and epoch."""
 
     scale: Annotated[Range, Field(json_schema_extra={"unit": "fraction"})] = Field(

@@ -4,11 +4,14 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import ValidationError
+
 from rayograph import storage
 from rayograph.config import Config
-from rayograph.errors import UserError
+from rayograph.errors import Failure, UserError
 from rayograph.search.ledger import ENDED, SWEEP, Ledger, Trial
 from rayograph.search.space import Space
+from rayograph.train import history
 from rayograph.train.folder import CONFIG, ENVIRONMENT, HISTORY, RunFolder, differences
 
 LEDGER, WINNER, PAGE = "trials.jsonl", "winner.json", "sweep.html"
@@ -61,13 +64,16 @@ class SweepFolder:
         """Claim the folder, or check that it was begun with the same config and space."""
         place = storage.join(self.uri, SWEEP)
         if storage.exists(place):
-            old = json.loads(storage.read(place))
-            changed = [
-                key
-                for key in differences(Config.model_validate(old["config"]), config)
-                if not key.startswith(MAY_CHANGE)
-            ]
-            if old["space"] != json.loads(json.dumps(space.document())):
+            old = _document(place)
+            try:
+                changed = [
+                    key
+                    for key in differences(Config.model_validate(old.get("config")), config)
+                    if not key.startswith(MAY_CHANGE)
+                ]
+            except ValidationError as error:
+                raise Failure(f"{place}: is damaged: {history.reason(error)}") from None
+            if old.get("space") != json.loads(json.dumps(space.document())):
                 changed.append("space")
             if changed:
                 raise UserError(
@@ -87,8 +93,8 @@ class SweepFolder:
         }
         place, data = storage.join(self.best, WINNER), json.dumps(document, indent=1).encode()
         if storage.exists(place):
-            old_winner = json.loads(storage.read(place))
-            if all(old_winner[key] == document[key] for key in ("run", "epoch")):
+            old_winner = _document(place)
+            if all(old_winner.get(key) == document[key] for key in ("run", "epoch")):
                 storage.write(place, data)
                 return
         old = [entry.uri for entry in storage.listing(self.best) if "/looks/" not in entry.uri]
@@ -99,3 +105,14 @@ class SweepFolder:
         for uri in (*parts, *own):
             storage.copy(uri, storage.join(self.best, uri.removeprefix(run.uri)))
         storage.write(place, data)
+
+
+def _document(place: str) -> dict[str, Any]:
+    """A JSON object in storage; `Failure` where it is none."""
+    try:
+        found = json.loads(storage.read(place))
+    except (ValueError, RecursionError) as error:
+        raise Failure(f"{place}: is damaged: {history.reason(error)}") from None
+    if not isinstance(found, dict):
+        raise Failure(f"{place}: is damaged: not a JSON object")
+    return found

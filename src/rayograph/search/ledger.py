@@ -5,9 +5,9 @@ It is all that the sweep goes on from. Tune's own state is never read, so it may
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from rayograph import storage
 from rayograph.errors import Failure
@@ -20,12 +20,16 @@ State = Literal["waiting", "running", "finished", "stopped", "failed", "diverged
 ENDED: tuple[State, ...] = ("finished", "stopped", "diverged")  # the others are tried again
 
 
+Run = Annotated[str, Field(pattern=r"^trial_[0-9]{5,}(-[0-9a-f]+)?$")]  # a folder below `trials/`
+Epoch = Annotated[int, Field(ge=0, le=history.MOST_EPOCHS)]
+
+
 class Best(BaseModel, extra="forbid"):
     """A trial's best checkpoint: its run (a folder below `trials/`), parameters and figures."""
 
-    run: str
+    run: Run
     params: dict[str, Any]
-    epoch: int
+    epoch: Epoch
     score: float
     metrics: dict[str, float | None]
 
@@ -33,7 +37,7 @@ class Best(BaseModel, extra="forbid"):
 class Handover(BaseModel, extra="forbid"):
     """A trial took another one's weights after `epoch`, and perturbed options."""
 
-    epoch: int
+    epoch: Epoch
     source: str
     params: dict[str, Any]
 
@@ -41,12 +45,12 @@ class Handover(BaseModel, extra="forbid"):
 class Trial(BaseModel, extra="forbid", validate_assignment=True):
     """A line of the ledger; `seconds` are worker-seconds spent, `last` the newest figure."""
 
-    number: int
+    number: Annotated[int, Field(ge=0, lt=2**31)]
     state: State = "waiting"
     params: dict[str, Any]
-    run: str
-    epoch: int = 0
-    epochs: int
+    run: Run
+    epoch: Epoch = 0
+    epochs: Epoch
     best: Best | None = None
     last: float | None = None
     seconds: float = 0.0

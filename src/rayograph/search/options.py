@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 
-class SweepOptions(BaseModel, frozen=True, extra="forbid"):
+class SweepOptions(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """How a sweep searches: who proposes trials, who stops them, and when all of it ends."""
 
     searcher: Literal["grid", "random", "optuna"] = Field(

@@ -33,6 +33,7 @@ LISTS = ("choice", "grid")
 APART = ("run", "pack", "phantom", "cluster", "checkpoint", "sweep")  # rooms that judge or place
 FIXED = ("data.uri", "train.select")  # else trials were not comparable
 PBT_ROOMS = ("optim", "augment")  # what may change while weights are handed over
+LONGEST_LIST, LARGEST = 1000, 2**53  # of a list; of a number
 DEFAULT_TRIALS, MOST_TRIALS = 16, 10_000
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,49}"
 GOLDEN = 0.381966  # a point inside a range that is no whole number where the ends are
@@ -166,6 +167,7 @@ def applied(config: Config, params: Mapping[str, Any]) -> Config:
     """The config with a trial's parameters; `UserError` where it refuses them."""
     tree = config.model_dump(mode="json")
     for key, value in params.items():
+        configs.known(key)
         room, _, name = key.partition(".")
         tree[room][name] = value
     return configs.parse(tree)
@@ -173,26 +175,32 @@ def applied(config: Config, params: Mapping[str, Any]) -> Config:
 
 def _domain(place: str, key: str, value: Mapping[str, Any]) -> Domain:
     kinds = ", ".join((*RANGES, *LISTS))
+    told = f"{place}: {configs.short(key)}"
     if "." not in key:
-        raise UserError(
-            f"{place}: {key}: write the whole key, such as {key}.{next(iter(value), '')}"
-        )
+        whole = configs.short(f"{key}.{next(iter(value), '')}")
+        raise UserError(f"{told}: write the whole key, such as {whole}")
     if len(value) != 1 or next(iter(value)) not in (*RANGES, *LISTS):
-        raise UserError(f"{place}: {key}: {dict(value)} is no domain; there are {kinds}")
+        raise UserError(f"{told}: {configs.short(dict(value))} is no domain; there are {kinds}")
     kind, given = next(iter(value.items()))
     if not isinstance(given, Sequence) or isinstance(given, str):
         raise UserError(f"{place}: {key}: {kind} takes a list, such as {kind}: [1, 2]")
     if kind in LISTS:
         if not given or not all(item is None or isinstance(item, str) for item in given):
             raise UserError(f"{place}: {key}: {kind} takes one or more plain values")
+        if len(given) > LONGEST_LIST:
+            raise UserError(
+                f"{place}: {key}: {kind} of {len(given):,} values; {LONGEST_LIST:,} at most"
+            )
         return Domain(kind, tuple(given))
     wanted = RANGES[kind]
     try:
         numbers = tuple((int if "int" in kind else float)(item) for item in given)
     except (TypeError, ValueError):
         numbers = ()
-    if len(numbers) != len(wanted) or not all(map(math.isfinite, numbers)):
-        raise UserError(f"{place}: {key}: {kind} takes [{', '.join(wanted)}], not {list(given)}")
+    if len(numbers) != len(wanted) or not all(-LARGEST < number < LARGEST for number in numbers):
+        raise UserError(
+            f"{place}: {key}: {kind} takes [{', '.join(wanted)}], not {configs.short(list(given))}"
+        )
     if numbers[0] >= numbers[1]:
         raise UserError(f"{place}: {key}: {kind}: {given[0]} is not below {given[1]}")
     if kind.startswith("q") and numbers[2] <= 0:
