@@ -11,7 +11,8 @@ from rayograph.data.dataset import Recipe
 
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".dcm", ".dicom")
-MAX_PIXELS = 200_000_000  # a film has 20 million at most; more is a decompression bomb
+MAX_PIXELS = 50_000_000  # a film has 20 million at most; more is a decompression bomb
+MAX_SIDE = 65_535  # Pillow takes 48 bytes for each pixel of a side that it shrinks
 
 Film = npt.NDArray[np.uint8]
 
@@ -26,8 +27,12 @@ def read(original: bytes, recipe: Recipe) -> Film:
     Orientation from EXIF, gray by ITU-R BT.601, more than 8 bits scaled by the bits in use,
     Lanczos to the recipe's size. Raises `FilmError` where there is no usable picture.
     """
-    gray = _gray(_open(original))
-    film = _resized(gray, recipe)
+    try:
+        film = _resized(_gray(_open(original)), recipe)
+    except FilmError:
+        raise
+    except Exception as error:  # decoders raise anything on damaged bytes; one film, not the pack
+        raise FilmError(" ".join(str(error).split()) or type(error).__name__) from None
     if film.min() == film.max():
         raise FilmError("one flat gray, no picture")
     return film
@@ -40,8 +45,9 @@ def _open(original: bytes) -> Image.Image:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of Pillow about odd metadata, which is not used
             image = Image.open(io.BytesIO(original), formats=FORMATS)
-            if image.width * image.height > MAX_PIXELS:
-                raise FilmError(f"{image.width}x{image.height} pixels, more than {MAX_PIXELS}")
+            if image.width * image.height > MAX_PIXELS or max(image.size) > MAX_SIDE:
+                limit = f"{MAX_PIXELS} or a side of {MAX_SIDE}"
+                raise FilmError(f"{image.width}x{image.height} pixels, more than {limit}")
             frames = getattr(image, "n_frames", 1)
             if frames > 1:
                 raise FilmError(f"{frames} frames in one file")
@@ -49,10 +55,6 @@ def _open(original: bytes) -> Image.Image:
             return ImageOps.exif_transpose(image)
     except UnidentifiedImageError:
         raise FilmError(f"not a film in {', '.join(FORMATS)}") from None
-    except FilmError:
-        raise
-    except Exception as error:  # decoders raise anything on damaged bytes; one film, not the pack
-        raise FilmError(" ".join(str(error).split())) from None
 
 
 def _gray(image: Image.Image) -> Image.Image:
