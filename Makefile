@@ -2,8 +2,9 @@
 # registry are presumed.
 PYTHON ?= python3
 BIN := .venv/bin
+CASES ?= 20000
 
-.PHONY: demo test test-cluster torture check bench clean
+.PHONY: demo test test-cluster torture fuzz check bench clean
 
 demo: .venv/installed ## phantom films, packed, trained on 2 workers, evaluated, reported
 	$(BIN)/rayograph demo demo
@@ -16,6 +17,9 @@ test-cluster: .venv/installed ## tests that take minutes: sweeps on clusters, ki
 
 torture: .venv/installed ## kill -9 at random moments, 24 times; takes long, see docs/reliability.md
 	$(BIN)/python -u -m tests.torture $(TORTURE)
+
+fuzz: .venv/installed ## hostile files into everything that reads files; CASES=20000
+	$(BIN)/python -m tests.fuzz --cases $(CASES)
 
 check: .venv/installed ## style and types
 	$(BIN)/ruff format --check .

@@ -1,0 +1,147 @@
+"""Valid artefacts, as small as they can be: what the mutations start from."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from PIL import Image
+
+from rayograph import config as configs
+from rayograph import storage
+from rayograph.config import Config
+from rayograph.data import phantom
+from rayograph.data.dataset import Dataset
+from rayograph.data.options import PackOptions
+from rayograph.data.pack import pack
+from rayograph.data.prepare import one_by_one
+from rayograph.data.source import open_source
+from rayograph.models.build import build
+from rayograph.models.card import ModelCard
+from rayograph.search.folder import LEDGER, SweepFolder
+from rayograph.search.ledger import Ledger, Trial
+from rayograph.search.space import Domain, Space
+from rayograph.train import folder as folders
+from rayograph.train import history, optim
+from rayograph.train.folder import RunFolder
+from rayograph.train.state import State
+
+CHECKPOINT, SNAPSHOT = "checkpoint_0001_0123abcd", "snapshot_0001_000002_0123abcd"
+STEPS = 3
+SPACE = Space("space", {"optim.lr": Domain("loguniform", (1e-4, 1e-2))}, ())
+ROW: dict[str, Any] = {
+    "epoch": 1, "lr": 0.001, "train_loss": 0.7, "train_accuracy": 0.5, "val_loss": 0.6,
+    "val_accuracy": 0.6, "val_auroc": 0.7, "steps": 3, "skipped": 0, "films": 30,
+    "films_digest": 12345, "films_per_s": 100.0, "seconds": 1.5, "data_s": 0.5,
+    "checkpoint": CHECKPOINT,
+}  # fmt: skip
+
+
+def datasets(folder: Path) -> None:
+    """`raw/` and `jpeg/`: 40 phantoms of 16 pixels, packed in either codec."""
+    films = folder / "films"
+    phantom.write(films, 40, seed=0, size=32)
+    for codec in ("raw", "jpeg"):
+        options = PackOptions(size=16, codec=codec, patient_pattern=phantom.PATIENT_PATTERN)
+        pack(open_source(str(films), options), str(folder / codec), options, one_by_one, False)
+
+
+def config(folder: Path) -> Config:
+    """The config of the run and the sweep."""
+    words = ["model.name=cnn", "model.width=2", "model.depth=1", "data.image_size=16"]
+    return configs.load(None, [*words, f"run.storage={folder}", "cluster.workers=1"])
+
+
+def state(data: Dataset, chosen: Config) -> State:
+    """A fresh state of the run's model."""
+    torch.manual_seed(0)
+    model = build(chosen.model, len(data.manifest.classes))
+    parts = optim.build(model, chosen.optim, STEPS, chosen.train.epochs)
+    return State(model, *parts, data.manifest.fingerprint, chosen)
+
+
+def runs(folder: Path, data: Dataset) -> None:
+    """`run/`: a run of one epoch and two steps more; `run-space/`: a sweep of two trials."""
+    chosen = config(folder)
+    trained = state(data, chosen)
+    films = torch.rand(2, 1, 16, 16)
+    trained.model(films).sum().backward()
+    trained.optimizer.step()
+    manifest = data.manifest
+    card = ModelCard(
+        model=chosen.model, classes=manifest.classes, image_size=16, recipe=manifest.recipe,
+        mean=manifest.mean, std=manifest.std, threshold=0.5, dataset=data.uri,
+        fingerprint=manifest.fingerprint, run="run", epoch=1, metrics={"loss": 0.6, "auroc": None},
+    )  # fmt: skip
+    run = RunFolder.of(chosen)
+    run.begin(chosen)
+    trained.history = [dict(ROW)]
+    for name, position in ((CHECKPOINT, (1, 0)), (SNAPSHOT, (1, 2))):
+        trained.epoch, trained.step = position
+        place = Path(run.uri, name)
+        place.mkdir()
+        trained.saved(card).write(place)
+    run.publish(storage.join(run.uri, CHECKPOINT), "val_auroc")
+    sweep = SweepFolder.of(chosen, SPACE)
+    sweep.begin(chosen, SPACE)
+    trials = []
+    for number in range(2):
+        own = RunFolder(storage.join(sweep.trials, f"trial_{number:05}"))
+        for name in (folders.CONFIG, folders.ENVIRONMENT):
+            storage.copy(storage.join(run.uri, name), storage.join(own.uri, name))
+        storage.copy(run.best_model, own.best_model)
+        place = storage.join(own.uri, folders.HISTORY)
+        storage.write(place, history.to_lines([ROW]))
+        trial = Trial(number=number, params={"optim.lr": 0.001}, run=f"trial_{number:05}", epochs=2)
+        trial.add(ROW, trial.run, "val_auroc", 1)
+        trials.append(trial)
+    ledger = Ledger(storage.join(sweep.uri, LEDGER), trials)
+    ledger.touch()
+    ledger.save(now=True)
+    sweep.publish(trials[0], "rayograph train …")
+
+
+def originals() -> dict[str, bytes]:
+    """A film in each format that is read, plain and deep, whole and indexed."""
+    gray = phantom.film(3, opacity=True, size=48)
+    deep = Image.fromarray(gray.astype(np.uint16) * 257)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    pictures: list[tuple[str, Image.Image, str, dict[str, Any]]] = [
+        ("gray.png", Image.fromarray(gray), "PNG", {}),
+        ("deep.png", deep, "PNG", {}),
+        ("index.png", Image.fromarray(gray).quantize(16), "PNG", {"transparency": 0}),
+        ("gray.jpg", Image.fromarray(gray), "JPEG", {"exif": exif}),
+        ("many.jpg", Image.fromarray(gray).convert("RGB"), "JPEG", {"progressive": True}),
+        ("gray.tif", Image.fromarray(gray), "TIFF", {}),
+        ("small.tif", deep, "TIFF", {"compression": "tiff_lzw"}),
+        ("float.tif", Image.fromarray(gray.astype(np.float32)), "TIFF", {}),
+        ("gray.bmp", Image.fromarray(gray), "BMP", {}),
+        ("gray.webp", Image.fromarray(gray), "WEBP", {}),
+    ]
+    found = {}
+    for name, picture, kind, options in pictures:
+        out = io.BytesIO()
+        picture.save(out, kind, **options)
+        found[name] = out.getvalue()
+    return found
+
+
+def tables() -> dict[str, bytes]:
+    """The two kinds of table that name films."""
+    rows = {
+        "path": [f"films/{i}.png" for i in range(8)],
+        "label": ["normal", "ill"] * 4,
+        "patient": [f"p{i // 2}" for i in range(8)],
+        "split": ["train"] * 6 + ["test"] * 2,
+        "age": list(range(40, 48)),
+        "taken": pa.array(range(8), pa.timestamp("ns")),
+    }
+    table = pa.table(rows)
+    out, lines = io.BytesIO(), io.BytesIO()
+    pq.write_table(table, out)
+    pa.csv.write_csv(table.drop_columns("taken"), lines)
+    return {"films.parquet": out.getvalue(), "films.csv": lines.getvalue()}
