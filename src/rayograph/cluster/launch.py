@@ -16,6 +16,7 @@ from ray.train.v2.api.callback import UserCallback
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from rayograph import storage
+from rayograph.cluster import elastic
 from rayograph.cluster.options import ClusterOptions
 from rayograph.cluster.progress import POLL_S, Board, shown
 from rayograph.cluster.worker import uri_of, work
@@ -158,6 +159,11 @@ def _scaling(config: Config) -> ray.train.ScalingConfig:
 def _run(config: Config, folder: RunFolder, board: Any) -> ray.train.RunConfig:
     filesystem, path = storage.filesystem(config.run.storage)
     keep = config.checkpoint.keep
+    callbacks: list[Any] = [Publisher(folder.uri, config.train.select, board)]
+    starts = 3  # that find no room or end before the first step; the board counts the others
+    if config.cluster.least < config.cluster.most:
+        callbacks.append(elastic.Room())
+        starts = elastic.STARTS
     return ray.train.RunConfig(
         name=config.run.name,
         storage_path=path,
@@ -169,9 +175,9 @@ def _run(config: Config, folder: RunFolder, board: Any) -> ray.train.RunConfig:
         ),
         failure_config=ray.train.FailureConfig(  # type: ignore[call-arg]
             max_failures=-1,
-            controller_failure_limit=3,  # the board counts starts without a step
+            controller_failure_limit=starts,
         ),
-        callbacks=[Publisher(folder.uri, config.train.select, board)],  # type: ignore[list-item]
+        callbacks=callbacks,
     )
 
 
