@@ -57,7 +57,7 @@ def bare(home: Path) -> str:
     (packages / "shared.pth").write_text(sysconfig.get_path("purelib"))
     python = str(home / "env" / "bin" / "python")
     lacks = subprocess.run(
-        [python, "-c", "import ray, rayograph.cli"], capture_output=True, check=False
+        [python, "-I", "-c", "import ray, rayograph.cli"], capture_output=True, check=False
     )
     assert b"No module named 'rayograph.cli'" in lacks.stderr
     return python
@@ -65,8 +65,9 @@ def bare(home: Path) -> str:
 
 def nodes_environment(home: Path) -> dict[str, str]:
     """What a node needs: where a job finds `python`, and how long it may take to stop."""
+    own = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     return {
-        **os.environ, "RAY_AUTH_MODE": "disabled", "RAY_JOB_STOP_WAIT_TIME_S": "120",
+        **own, "RAY_AUTH_MODE": "disabled", "RAY_JOB_STOP_WAIT_TIME_S": "120",
         "PATH": f"{home / 'env' / 'bin'}:{os.environ['PATH']}",
     }  # fmt: skip
 

@@ -5,10 +5,8 @@ import re
 import subprocess
 import sys
 import threading
-import time
 import urllib.request
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,70 +16,18 @@ from tests import head, lab, seaweed
 from tests.conftest import rayograph
 
 pytestmark = [pytest.mark.cluster, lab.needs_lab]
-STORE, HEAD, WORKERS = 0, 1, (2, 3)
-PORT, DASHBOARD, METRICS = 6379, 8265, 8090
-COMMON = ("--block", f"--metrics-export-port={METRICS}")
 SMALL = ("data.image_size=32", "model.width=8", "model.depth=2", "cluster.workers=2")
 
 
-@dataclass(frozen=True)
-class Lab:
-    """`submitter`: the environment of those who submit, without credentials; `node`: a node's."""
-
-    submitter: dict[str, str]
-    node: dict[str, str]
-    store: dict[str, str]
-    python: str
-
-    def join(self, host: int) -> None:
-        """Let a host join the cluster as a worker of one CPU."""
-        lab.start(host, [
-            self.python, *head.START, f"--address={lab.address(HEAD)}:{PORT}", "--num-cpus=1",
-            f"--node-ip-address={lab.address(host)}", *COMMON,
-        ], self.node)  # fmt: skip
-
-    def joined(self) -> int:
-        """Nodes that are alive."""
-        nodes = state.list_nodes(address=self.submitter["RAY_ADDRESS"])
-        return sum(node.state == "ALIVE" for node in nodes)
-
-
 @pytest.fixture(scope="module")
-def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[lab.Cluster]:
     """A store, a head, and workers that have joined it."""
-    home = tmp_path_factory.mktemp("hosts")
-    with (
-        lab.hosts(4),
-        seaweed.store(home / "store", lab.address(STORE), lab.within(STORE)) as store,
-    ):
-        python = head.bare(home)
-        node = {**head.nodes_environment(home), **store}
-        lab.start(HEAD, [
-            python, *head.START, "--head", "--num-cpus=0", f"--port={PORT}",
-            f"--node-ip-address={lab.address(HEAD)}", "--dashboard-host=0.0.0.0",
-            f"--dashboard-port={DASHBOARD}", *COMMON,
-        ], node)  # fmt: skip
-        bare = {k: v for k, v in head.nodes_environment(home).items() if not k.startswith("AWS_")}
-        submitter = {**bare, "RAY_ADDRESS": f"http://{lab.address(HEAD)}:{DASHBOARD}"}
-        head.wait(submitter, lambda: True, lab.console(HEAD))
-        found = Lab(submitter, node, store, python)
-        for host in WORKERS:
-            found.join(host)
-        until(lambda: found.joined() == 3, 60)
-        yield found
-
-
-def until(true: Callable[[], bool], within_s: float) -> float:
-    """Wait, and return how long it took."""
-    began = time.monotonic()
-    while not true():
-        assert time.monotonic() - began < within_s, [lab.console(h).read_text() for h in WORKERS]
-        time.sleep(0.5)
-    return time.monotonic() - began
+    with lab.cluster(tmp_path_factory.mktemp("hosts")) as cluster:
+        yield cluster
 
 
 @pytest.fixture(scope="module")
-def phantoms(hosts: Lab, films: Path) -> str:
+def phantoms(hosts: lab.Cluster, films: Path) -> str:
     """The URI of packed phantoms in the hosts' store."""
     uri = f"s3://{seaweed.BUCKET}/phantoms"
     packed = rayograph(
@@ -92,7 +38,9 @@ def phantoms(hosts: Lab, films: Path) -> str:
     return uri
 
 
-def test_jobs_run_on_hosts_and_the_nodes_hold_the_credentials(hosts: Lab, phantoms: str) -> None:
+def test_jobs_run_on_hosts_and_the_nodes_hold_the_credentials(
+    hosts: lab.Cluster, phantoms: str
+) -> None:
     submitter, store = hosts.submitter, hosts.store
     bucket = f"s3://{seaweed.BUCKET}"
 
@@ -107,8 +55,8 @@ def test_jobs_run_on_hosts_and_the_nodes_hold_the_credentials(hosts: Lab, phanto
 
     def scrape() -> None:
         while not done.wait(1):
-            for host in WORKERS:
-                place = f"http://{lab.address(host)}:{METRICS}/metrics"
+            for host in lab.WORKERS:
+                place = f"http://{lab.address(host)}:{lab.METRICS}/metrics"
                 try:
                     text = urllib.request.urlopen(place, timeout=5).read().decode()
                 except OSError:
