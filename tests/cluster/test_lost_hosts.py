@@ -11,10 +11,10 @@ from tests import head, lab, seaweed
 from tests.conftest import rayograph
 
 pytestmark = [pytest.mark.cluster, lab.needs_lab]
-QUICK = {  # a host is lost where nothing runs for 4 s, or nothing answers for 16 s
+QUICK = {  # a host is lost where nothing runs for 6 s, or nothing answers for 24 s
     "RAY_health_check_period_ms": "1000",
     "RAY_health_check_timeout_ms": "3000",
-    "RAY_health_check_failure_threshold": "4",
+    "RAY_health_check_failure_threshold": "6",
 }
 RUNS = f"s3://{seaweed.BUCKET}/runs"
 WORDS = (
