@@ -15,7 +15,7 @@ test: .venv/installed ## all tests that take seconds; under 10 minutes on 2 core
 test-cluster: .venv/installed ## tests that take minutes: sweeps on clusters, killed and resumed
 	$(BIN)/python -m pytest -m cluster
 
-torture: .venv/installed ## kill -9 at random moments, 24 times; takes long, see docs/reliability.md
+torture: .venv/installed ## kill -9 at random moments, 24 times; see docs/reliability.md
 	$(BIN)/python -u -m tests.torture $(TORTURE)
 
 fuzz: .venv/installed ## hostile files into everything that reads files; CASES=20000
