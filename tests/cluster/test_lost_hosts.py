@@ -58,9 +58,7 @@ class Run:
     def stop(self) -> list[dict[str, float]]:
         """Let it end, without waiting: Ray would, for the dead that no host here buries."""
         head.ray("job", "stop", "--no-wait", self._id, env=self._cluster.submitter)
-        for row in (rows := self.rows):
-            print(row["epoch"], row["checkpoint"], row["train_loss"], row["seconds"], row["steps"])
-        return rows
+        return self.rows
 
     @property
     def rows(self) -> list[dict[str, float]]:
