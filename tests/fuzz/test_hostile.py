@@ -28,7 +28,7 @@ from tests.conftest import REPOSITORY
 from tests.fuzz import artefacts
 from tests.fuzz.targets import progressive_bomb
 
-CASES = 150
+CASES = 100
 
 
 def test_a_short_run_of_the_fuzzer_finds_nothing() -> None:
