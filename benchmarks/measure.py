@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
 from contextlib import suppress
@@ -23,7 +24,8 @@ from benchmarks.job import Job, Measured, Result
 from benchmarks.look import hash_sum, signatures
 from benchmarks.readers import READERS
 
-PATIENCE_S = 180
+LONGEST_S = 150  # of a measurement; then it is ended
+ENDING_S = 20  # of a process that has told its result
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -70,18 +72,23 @@ def _together(jobs: list[Job], scratch: Path) -> list[Measured]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     processes = [_start(job, scratch, port) for job in jobs]
+    limits = [threading.Timer(LONGEST_S, process.kill) for process in processes]
     try:
+        for limit in limits:
+            limit.start()
         for process in processes:
             _line(process, "up", scratch)
         for process in processes:
             print("go", file=process.stdin, flush=True)
         return [Measured(**json.loads(_line(process, "{", scratch))) for process in processes]
     finally:
+        for limit in limits:
+            limit.cancel()
         for process in processes:
             if process.stdin is not None:
                 process.stdin.close()
             try:
-                process.wait(PATIENCE_S)
+                process.wait(ENDING_S)
             except subprocess.TimeoutExpired:
                 process.kill()
 

@@ -16,11 +16,12 @@ def client() -> Any:
 
 
 def upload(folder: Path, uri: str) -> None:
-    """Every file below `folder`, below `uri`."""
+    """Every file below `folder`, below `uri`, as bytes that the store is not to compress."""
     place = urlsplit(uri)
+    plain = {"ContentType": "application/octet-stream"}
     for file in sorted(path for path in folder.rglob("*") if path.is_file()):
         key = f"{place.path.strip('/')}/{file.relative_to(folder)}"
-        client().upload_file(str(file), place.netloc, key)
+        client().upload_file(str(file), place.netloc, key, ExtraArgs=plain)
 
 
 def keys(uri: str) -> list[str]:

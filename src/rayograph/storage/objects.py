@@ -1,6 +1,7 @@
 """Whole objects and files: read, written complete or not at all, listed, copied, deleted."""
 
 import io
+import mimetypes
 import os
 import shutil
 import tempfile
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 MULTIPART_BYTES = 16_000_000  # larger objects go up in parts, several at once
+MEDIA_TYPES = {".arrows": "application/vnd.apache.arrow.stream", ".jsonl": "application/jsonl"}
+UNKNOWN = "application/octet-stream"
 
 
 class Entry(NamedTuple):
@@ -156,12 +159,21 @@ def _put(uri: str, opened: Callable[[], BinaryIO], size: int) -> None:
                 _replace(Path(uri), source)
                 return
             bucket, key = bucket_and_key(uri)
+            kind = _media_type(key)
             if size > MULTIPART_BYTES:
-                s3().upload_fileobj(source, bucket, key)
+                s3().upload_fileobj(source, bucket, key, ExtraArgs={"ContentType": kind})
             else:
-                s3().put_object(Bucket=bucket, Key=key, Body=source)
+                s3().put_object(Bucket=bucket, Key=key, Body=source, ContentType=kind)
 
     patiently("write", uri, act)
+
+
+def _media_type(key: str) -> str:
+    """An object's type by its name: browsers show pages by it, and stores choose what to compress.
+
+    SeaweedFS compresses what it does not know, and decompresses whole chunks for a part of one.
+    """
+    return MEDIA_TYPES.get(Path(key).suffix) or mimetypes.guess_type(key)[0] or UNKNOWN
 
 
 def _replace(path: Path, source: BinaryIO) -> None:
