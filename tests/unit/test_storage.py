@@ -5,10 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import boto3
 import pytest
 
 from rayograph import storage
 from rayograph.errors import Failure, UserError
+from tests import seaweed
 
 
 @pytest.fixture(params=["disk", "bucket"])
@@ -40,7 +42,7 @@ def test_what_is_written_is_read_listed_and_deleted(place: str) -> None:
 
 
 def test_a_large_object_goes_up_in_parts_and_comes_back(place: str, tmp_path: Path) -> None:
-    data = os.urandom(storage.MULTIPART_BYTES * 2 + 12345)
+    data = os.urandom(storage.MULTIPART_BYTES + 12345)
     (tmp_path / "large").write_bytes(data)
     uri = storage.join(place, "large.bin")
     storage.upload(uri, tmp_path / "large")
@@ -124,3 +126,14 @@ def test_a_store_that_refuses_is_explained(
 def test_a_place_that_cannot_be_is_refused(uri: str) -> None:
     with pytest.raises(UserError):
         storage.absolute(uri)
+
+
+def test_objects_have_the_media_type_of_their_name(s3: str) -> None:
+    for name, kind in (
+        ("report.html", "text/html"),
+        ("train/00000.arrows", "application/vnd.apache.arrow.stream"),
+        ("model.safetensors", "application/octet-stream"),
+    ):
+        storage.write(f"{s3}/types/{name}", b"x")
+        found = boto3.client("s3").head_object(Bucket=seaweed.BUCKET, Key=f"types/{name}")
+        assert found["ContentType"] == kind

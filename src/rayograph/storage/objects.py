@@ -18,7 +18,7 @@ from rayograph.storage.uri import absolute, bucket_and_key, is_local
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-MULTIPART_BYTES = 16_000_000  # larger objects go up in parts, several at once
+MULTIPART_BYTES = 100_000_000  # larger objects go up in parts, which have no media type
 MEDIA_TYPES = {".arrows": "application/vnd.apache.arrow.stream", ".jsonl": "application/jsonl"}
 UNKNOWN = "application/octet-stream"
 
@@ -171,7 +171,8 @@ def _put(uri: str, opened: Callable[[], BinaryIO], size: int) -> None:
 def _media_type(key: str) -> str:
     """An object's type by its name: browsers show pages by it, and stores choose what to compress.
 
-    SeaweedFS compresses what it does not know, and decompresses whole chunks for a part of one.
+    SeaweedFS compresses what has no type if it looks worth it, films for one, and then decompresses
+    whole chunks for each part that is read: three times the CPU time.
     """
     return MEDIA_TYPES.get(Path(key).suffix) or mimetypes.guess_type(key)[0] or UNKNOWN
 
