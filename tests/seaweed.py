@@ -24,7 +24,7 @@ SERVICES = 8  # ports in a row: s3, master, volume, filer, and their gRPC ones
 
 def free_ports(count: int) -> int:
     """The first of `count` neighbouring free ports, below the range that clients are given."""
-    for first in range(20000 + os.getpid() % 5000, 32000, count):
+    for first in range(20000 + os.getpid() * 97 % 11000, 32000, count):  # processes begin apart
         try:
             for port in range(first, first + count):
                 with socket.socket() as probe:
