@@ -52,8 +52,8 @@ def test_the_shipped_spaces_fit_the_preset_that_they_name(name: str) -> None:
         ("model.weights: {choice: [/nowhere.pth]}", "model.weights=/nowhere.pth: nothing there"),
         ("sweep.searcher: grid\noptim.lr: {grid: [1e-3, 0.001]}", "0.001 stands twice"),
         (
-            f"sweep.searcher: grid\ntrain.seed: {{grid: {list(range(6000))}}}\n"
-            "augment.flip: {grid: [0, 1]}",
+            f"sweep.searcher: grid\ntrain.seed: {{grid: {list(range(1000))}}}\n"
+            "augment.flip: {grid: [0, 1]}\nmodel.dropout: {grid: [0, 0.1, 0.2, 0.3, 0.4, 0.5]}",
             "a grid of 12,000 trials; give sweep.max_trials",
         ),
         ("train.epochs: {uniform: [1, 8]}", "train.epochs=3.67.*: .*integer"),
