@@ -42,10 +42,17 @@ needs_lab = pytest.mark.skipif(missing() is not None, reason=str(missing()))
 
 
 @contextmanager
+def alone() -> Iterator[None]:
+    """One test at a time: the names of the lab's hosts are the machine's."""
+    with LOCK.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
 def hosts(count: int) -> Iterator[None]:
     """Hosts h0, h1, … at `address(0)`, …; this process can reach them all."""
-    with LOCK.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # the lab's names are the machine's
+    with alone():
         _run(str(HOSTS), "down")
         _run(str(HOSTS), "up", str(count))
         try:

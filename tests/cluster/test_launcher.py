@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests import lab
 from tests.head import REPOSITORY
 from tests.kube import LAB
 
@@ -80,8 +81,6 @@ class Laptop:
 @pytest.fixture
 def laptop(tmp_path: Path) -> Iterator[Laptop]:
     """A laptop and two machines that run nothing but sshd."""
-    known = subprocess.run(["ip", "netns", "list"], capture_output=True, text=True, check=True)
-    assert "rgh_" not in known.stdout, "the lab is in use; `hosts.sh down` ends it"
     found = Laptop(tmp_path)
     (tmp_path / "laptop" / ".ray").mkdir(parents=True)
     (tmp_path / "laptop" / ".ray" / "auth_token").write_text(os.urandom(32).hex())
@@ -94,13 +93,16 @@ def laptop(tmp_path: Path) -> Iterator[Laptop]:
         "PermitRootLogin yes\nStrictModes no\nUsePAM no\nPidFile none\n"
     )
     Path("/run/sshd").mkdir(exist_ok=True)  # Debian's sshd wants it
-    try:
-        found.hosts("up", "3")
-        for host in ("h0", "h1"):
-            found.hosts("start", host, "bash", "-c", _machine(tmp_path / f"home-{host}", tmp_path))
-        yield found
-    finally:
-        found.hosts("down")
+    with lab.alone():
+        try:
+            found.hosts("down")
+            found.hosts("up", "3")
+            for host in ("h0", "h1"):
+                machine = _machine(tmp_path / f"home-{host}", tmp_path)
+                found.hosts("start", host, "bash", "-c", machine)
+            yield found
+        finally:
+            found.hosts("down")
 
 
 def test_two_machines_come_up_run_a_job_and_go_down(laptop: Laptop, tmp_path: Path) -> None:
