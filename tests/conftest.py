@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from rayograph.data import phantom
 from rayograph.data.dataset import Dataset
@@ -17,6 +18,8 @@ from rayograph.data.source import open_source
 from tests import head, seaweed
 from tests.head import REPOSITORY
 
+settings.register_profile("ours", deadline=None)  # other tests run beside
+settings.load_profile("ours")
 SHARED = REPOSITORY.parent / "shared" / "data"  # real films, where there are any
 
 needs_real_films = pytest.mark.skipif(
