@@ -31,8 +31,8 @@ def damaged(draw: st.DrawFn, data: bytes) -> bytes:
         if not out:
             break
         last = len(out) - 1
-        head, tail = st.integers(0, min(last, 500)), st.integers(max(0, last - 200), last)
-        at = draw(st.one_of(st.integers(0, last), head, tail))
+        spans = (0, last), (0, min(last, 500)), (max(0, last - 200), last)
+        at = draw(st.integers(*spans[draw(st.integers(0, 2))]))
         length = draw(st.integers(1, 64))
         match draw(st.sampled_from(("flip", "byte", "word", "cut", "drop", "copy", "repeat"))):
             case "flip":

@@ -24,7 +24,7 @@ from PIL import Image
 
 from rayograph import config as configs
 from rayograph import storage, tables
-from rayograph.data import film, inspection, order, stream
+from rayograph.data import film, index, inspection, order, stream
 from rayograph.data.dataset import Dataset, Manifest, Recipe, digest
 from rayograph.data.options import PackOptions
 from rayograph.data.source import open_source
@@ -477,7 +477,7 @@ def _show(data: Dataset) -> None:
 
 
 def _index(data: Dataset, split: str) -> None:
-    table = data.index(split)
+    table = index.read(data, split)
     assert table.column("sample_id").to_pylist()
     assert (table.column("label").to_numpy() >= 0).any()
 

@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 
 from rayograph import config as configs
-from rayograph.data import film, stream
+from rayograph.data import film, index, stream
 from rayograph.data.dataset import Dataset, Manifest, Recipe, digest
 from rayograph.errors import Failure, UserError
 from rayograph.evaluate.evaluation import load_model
@@ -56,7 +56,12 @@ def lie(folder: Path, change: Callable[[Any], None]) -> None:
     place.write_text(json.dumps(tree))
 
 
-def replaced(folder: Path, change: Callable[[dict[str, Any]], Any], packing: str | None = None):
+def replaced(
+    folder: Path,
+    change: Callable[[dict[str, Any]], Any],
+    packing: str | None = None,
+    spoil: Callable[[bytes], bytes] = bytes,
+) -> None:
     """Put another record batch at a training shard's end, in the first one's place."""
     shard = folder / "train" / "00000.arrows"
     data = shard.read_bytes()
@@ -72,7 +77,7 @@ def replaced(folder: Path, change: Callable[[dict[str, Any]], Any], packing: str
         out, schema, options=pa.ipc.IpcWriteOptions(compression=packing)
     ) as sink:
         sink.write_batch(batch)
-    new = out.getvalue()[len(schema.serialize()) : -8]
+    new = spoil(out.getvalue()[len(schema.serialize()) : -8])
     shard.write_bytes(data + new)
 
     def point(tree: Any) -> None:
@@ -95,10 +100,28 @@ def test_a_label_that_is_no_class_is_an_error(corpus: Path, label: int) -> None:
         read(corpus / "raw")
 
 
-def test_a_compressed_record_batch_is_not_unpacked(corpus: Path) -> None:
-    long = "x" * 2**24
-    replaced(corpus / "raw", lambda columns: columns["sample_id"].__setitem__(0, long), "zstd")
-    with pytest.raises(Failure, match=r"train/00000\.arrows: .* is compressed"):
+@pytest.mark.parametrize(
+    ("spoil", "told"),
+    [(bytes, "is compressed"), (lambda message: message[4:], "no marker")],
+    ids=["as today", "as before Arrow 0.15"],
+)
+def test_a_compressed_record_batch_is_not_unpacked(
+    corpus: Path, spoil: Callable[[bytes], bytes], told: str
+) -> None:
+    def lengthen(columns: dict[str, Any]) -> None:
+        columns["sample_id"][0] = "x" * 2**24
+
+    replaced(corpus / "raw", lengthen, "zstd", spoil)
+    with pytest.raises(Failure, match=rf"train/00000\.arrows: .*{told}"):
+        read(corpus / "raw")
+
+
+def test_an_end_in_the_place_of_a_record_batch_is_an_error(corpus: Path) -> None:
+    def end(message: bytes) -> bytes:
+        return message[:4] + bytes(4) + message[8:]
+
+    replaced(corpus / "raw", dict, spoil=end)
+    with pytest.raises(Failure, match=r"train/00000\.arrows: .* cannot be read"):
         read(corpus / "raw")
 
 
@@ -161,7 +184,7 @@ def test_an_index_that_is_none_is_an_error(corpus: Path, kind: str) -> None:
     if kind == "no parquet":
         place.write_bytes(place.read_bytes()[:-20])
     with pytest.raises(Failure, match=r"raw/index\.parquet: "):
-        Dataset.open(str(corpus / "raw")).index("train")
+        index.read(Dataset.open(str(corpus / "raw")), "train")
 
 
 def test_a_model_takes_no_more_memory_than_its_file(corpus: Path) -> None:

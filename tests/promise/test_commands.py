@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from rayograph.data import phantom
+from rayograph.data import index, phantom
 from rayograph.data.dataset import Dataset
 from rayograph.data.options import PackOptions
 from tests.conftest import packing, rayograph
@@ -85,7 +85,7 @@ def test_a_result_alone_goes_to_standard_output(packed: Dataset, tmp_path: Path)
     assert accuracy["low"] <= accuracy["value"] <= accuracy["high"]
     predictions = pq.read_table(tmp_path / "demo" / "evaluation" / "test" / "predictions.parquet")
     assert sorted(predictions.column("sample_id").to_pylist()) == sorted(
-        packed.index("test").column("sample_id").to_pylist()
+        index.read(packed, "test").column("sample_id").to_pylist()
     )
     assert len(list((tmp_path / "demo" / "evaluation" / "looks").iterdir())) == 1
     assert "report.html" in rayograph("report", run).stdout

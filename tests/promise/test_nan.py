@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from rayograph import config as configs
-from rayograph.data import order
+from rayograph.data import index, order
 from rayograph.data.dataset import Dataset
 from rayograph.data.options import PackOptions
 from rayograph.errors import Diverged
@@ -56,7 +56,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def seed(data: Dataset, step: int) -> int:
     """A seed with which the white film comes in that step of the first epoch."""
-    names = data.index("train").column("sample_id").to_pylist()
+    names = index.read(data, "train").column("sample_id").to_pylist()
     row = next(row for row, name in enumerate(names) if WHITE in name)
     part, print_ = data.split("train"), data.manifest.fingerprint
     plans = ((s, order.plan(part.batch_rows, BATCH, print_, s, 0)) for s in range(1000))

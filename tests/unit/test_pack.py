@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from rayograph.data import dataset, film, inspection, phantom, stream
+from rayograph.data import dataset, film, index, inspection, phantom, stream
 from rayograph.data.dataset import Dataset, Recipe
 from rayograph.data.options import PackOptions
 from rayograph.data.pack import rows_per_batch
@@ -39,17 +39,17 @@ def test_every_film_is_in_exactly_one_shard_and_the_index_says_which(
 ) -> None:
     ids = []
     for name in packed.manifest.splits:
-        index = packed.index(name)
+        table = index.read(packed, name)
         read = [replace(b, films=b.films.copy()) for b in stream.stored(packed, name)]
         names = [n for batch in read for n in batch.ids]
-        assert names == index.column("sample_id").to_pylist()
+        assert names == table.column("sample_id").to_pylist()
         labels = np.concatenate([batch.labels for batch in read])
-        assert (labels == index.column("label").to_numpy()).all()
+        assert (labels == table.column("label").to_numpy()).all()
         ids += names
         stored = read[0].films[5]
         original = (films / names[5]).read_bytes()
         assert (stored == film.read(original, Recipe(size=32, resize="crop"))).all()
-        assert index.column("sha256")[5].as_py() == hashlib.sha256(original).hexdigest()
+        assert table.column("sha256")[5].as_py() == hashlib.sha256(original).hexdigest()
     assert sorted(ids) == sorted(str(path.relative_to(films)) for path in films.rglob("*.png"))
 
 
@@ -123,7 +123,9 @@ def test_a_source_without_parts_is_split_by_patient(few: Path, tmp_path: Path) -
         path.rename(flat / path.parent.name / path.name)
     found = packing(flat, tmp_path / "d")
     assert set(found.manifest.splits) == {"train", "val", "test"}
-    seen = [set(found.index(s).column("patient_id").to_pylist()) for s in found.manifest.splits]
+    seen = [
+        set(index.read(found, s).column("patient_id").to_pylist()) for s in found.manifest.splits
+    ]
     assert not seen[0] & seen[1] and not seen[0] & seen[2] and not seen[1] & seen[2]  # noqa: PT018
 
 
@@ -138,7 +140,7 @@ def test_a_table_names_paths_labels_patients_and_keeps_its_other_columns(
     options = PackOptions(size=32, patient_column="who")
     found = packing(few / "t.csv", tmp_path / "d", options)
     assert found.manifest.classes == ("0", "1")
-    assert found.index("test").column("age").to_pylist()[0] >= 20
+    assert index.read(found, "test").column("age").to_pylist()[0] >= 20
     table = pa.table(
         {k: [r.split(",")[i] for r in rows] for i, k in enumerate(["path", "label", "who"])}
     )
@@ -227,4 +229,4 @@ def test_a_real_table_of_adult_films_packs(tmp_path: Path) -> None:
     )
     found = packing(SHARED / "nih14" / "manifest.csv", tmp_path / "d", options)
     assert sum(part.rows for part in found.manifest.splits.values()) == 140
-    assert "view" in found.index("train").column_names
+    assert "view" in index.read(found, "train").column_names

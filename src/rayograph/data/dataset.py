@@ -5,7 +5,6 @@ the manifest is validated as a whole before anything else looks at it.
 """
 
 import hashlib
-import io
 import json
 import re
 import struct
@@ -16,14 +15,13 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import xxhash
 from pydantic import BaseModel, FailFast, Field, ValidationError, model_validator
 
 from rayograph import storage
 from rayograph.data.cache import Cache
 from rayograph.data.codec import arrow_type
+from rayograph.data.message import compressed
 from rayograph.errors import Failure, UserError
 
 MANIFEST = "dataset.json"
@@ -31,8 +29,6 @@ INDEX = "index.parquet"
 REJECTED = "rejected.parquet"
 CONTACT_SHEET = "contact_sheet.png"
 SPLITS = ("train", "val", "test")
-TEXTS = ("split", "sample_id", "patient_id")  # columns of the index that are always there
-INDEX_BYTES = 2**24  # of the texts of any index
 OWN = re.compile(
     rf"({MANIFEST}|{INDEX}|{REJECTED}|{CONTACT_SHEET}|({'|'.join(SPLITS)})/\d{{5}}\.arrows)"
 )  # what a packed dataset consists of; nothing else below its prefix is ever deleted
@@ -229,45 +225,6 @@ class Dataset:
             raise UserError(f"{self.uri}: no films in split {name}; it has {known}")
         return found
 
-    def index(self, split: str) -> Any:
-        """The rows of `index.parquet` of one split in stored order, as a `pyarrow.Table`."""
-        place, expected = storage.join(self.uri, INDEX), self.split(split).rows
-        table = self._index(place)
-        table = table.filter(pc.equal(table.column("split"), split))
-        if table.num_rows != expected:
-            raise Failure(f"{place} has {table.num_rows} {split} films, not {expected}")
-        return table
-
-    def _index(self, place: str) -> Any:
-        """The whole of `index.parquet`; `Failure` where it is not the index of this dataset.
-
-        Parquet stores what repeats once, so that a small file may stand for any number of bytes:
-        rows are counted before they are read, texts before they are laid out.
-        """
-        rows = sum(split.rows for split in self.manifest.splits.values())
-        try:
-            file = pq.ParquetFile(io.BytesIO(storage.read(place)))
-            schema = file.schema_arrow
-            texts = [f.name for f in schema if f.type in (pa.string(), pa.binary())]
-            names = [f.name for f in schema if f.name in texts or pa.types.is_primitive(f.type)]
-            _check_index(place, schema.empty_table().select(names).schema, file.metadata, rows)
-            table = pq.read_table(
-                io.BytesIO(storage.read(place)), columns=names, read_dictionary=texts
-            )
-            table.validate(full=True)
-            for name in texts:
-                column = table.column(name)
-                if _laid_out(column) > INDEX_BYTES + rows * LONGEST_IDS:
-                    raise Failure(f"{place}: the texts of {name} are too long")
-                number, kind = table.column_names.index(name), schema.field(name).type
-                table = table.set_column(number, name, column.cast(kind))
-        except (pa.ArrowException, OSError, KeyError, ValueError) as error:
-            reason = " ".join(str(error).split())[:200]
-            raise Failure(f"{place}: cannot be read: {reason}; pack again") from None
-        if any(table.column(name).null_count for name in (*TEXTS, "label")):
-            raise Failure(f"{place}: a film has no {', '.join(TEXTS)} or label; pack again")
-        return table
-
     def place(self, shard: Shard) -> str:
         """The URI of a shard."""
         return storage.join(self.uri, shard.path)
@@ -279,11 +236,11 @@ class Dataset:
         """
         where = self.where(shard, batch)
         try:
-            if _compressed(data):  # a few bytes would become any number of them
+            if compressed(data):  # a few bytes would become any number of them
                 raise Failure(f"{where} is compressed; pack again")
             found = pa.ipc.read_record_batch(pa.py_buffer(data), self.schema)
             found.validate(full=True)
-        except (pa.ArrowException, OSError, struct.error) as error:
+        except (pa.ArrowException, OSError, EOFError, struct.error) as error:
             reason = " ".join(str(error).split())[:200]
             raise Failure(f"{where} cannot be read: {reason}; pack again") from None
         if found.num_rows != batch.rows or any(column.null_count for column in found.columns):
@@ -296,47 +253,6 @@ class Dataset:
     def where(self, shard: Shard, batch: RecordBatch) -> str:
         """A record batch, as an error names it."""
         return f"{self.place(shard)}: record batch at {batch.offset}"
-
-
-def _check_index(place: str, schema: Any, metadata: Any, rows: int) -> None:
-    groups = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
-    if not metadata.num_rows == sum(groups) == rows:
-        raise Failure(f"{place}: has {metadata.num_rows} films, not {rows}; pack again")
-    texts = [schema.field(name).type for name in TEXTS]
-    if texts != [pa.string()] * len(TEXTS) or not pa.types.is_integer(schema.field("label").type):
-        raise Failure(f"{place}: {', '.join(TEXTS)} must be text, label a number; pack again")
-
-
-def _laid_out(column: Any) -> int:
-    """Bytes of a dictionary-encoded column of texts once they are laid out."""
-    lengths = (pc.take(pc.binary_length(c.dictionary), c.indices) for c in column.chunks)
-    return sum(pc.sum(length).as_py() or 0 for length in lengths)
-
-
-def _compressed(data: memoryview) -> bool:
-    """Whether an encapsulated Arrow message says that its body is compressed.
-
-    Arrow's format: a marker, the metadata's length, then a flatbuffer `Message`, whose field 2 is
-    the `RecordBatch`, whose field 3 is the compression. Raises `struct.error` past the end.
-    """
-    metadata = data[8:]
-
-    def field(table: int, number: int) -> int:
-        """Where the value of a table's field lies; 0 where the field is absent."""
-        vtable = table - _number("<i", metadata, table)
-        if _number("<H", metadata, vtable) < 6 + 2 * number:
-            return 0
-        offset = _number("<H", metadata, vtable + 4 + 2 * number)
-        return table + offset if offset else 0
-
-    header = field(_number("<I", metadata, 0), 2)
-    return bool(header and field(header + _number("<I", metadata, header), 3))
-
-
-def _number(kind: str, data: memoryview, place: int) -> int:
-    if place < 0:
-        raise struct.error("an offset before the beginning")
-    return int(struct.unpack_from(kind, data, place)[0])
 
 
 def digest(data: memoryview | bytes) -> str:

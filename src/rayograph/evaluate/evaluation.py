@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from rayograph import storage
+from rayograph.data import index
 from rayograph.data.dataset import Dataset
 from rayograph.errors import Failure, UserError
 from rayograph.evaluate import metrics, predict
@@ -83,12 +84,12 @@ def _check(card: ModelCard, dataset: Dataset) -> None:
 
 def _predictions(dataset: Dataset, split: str, found: predict.Logits) -> Any:
     """`predictions.parquet`: the split's index with logits; each film exactly once, by its id."""
-    index = dataset.index(split)
-    names = index.column("sample_id").to_pylist()
+    films = index.read(dataset, split)
+    names = films.column("sample_id").to_pylist()
     predicted = [found.ids.get(row) for row in range(len(names))]
     if predicted != names or len(set(names)) != len(names) or (found.seen != 1).any():
         raise Failure(f"{dataset.uri}: the {split} films predicted are not those of the index")
-    if (index.column("label").to_numpy() != found.labels).any():
+    if (films.column("label").to_numpy() != found.labels).any():
         raise Failure(
             f"{dataset.uri}: the labels of index.parquet and of the {split} shards differ"
         )
@@ -96,4 +97,4 @@ def _predictions(dataset: Dataset, split: str, found: predict.Logits) -> Any:
         pa.array(found.values.ravel(), pa.float32()), found.values.shape[1]
     )
     classes = json.dumps(dataset.manifest.classes)
-    return index.append_column("logits", logits).replace_schema_metadata({"classes": classes})
+    return films.append_column("logits", logits).replace_schema_metadata({"classes": classes})
