@@ -1,4 +1,4 @@
-"""A worker that hangs: noticed, told of, and recovered from; and how to end such a run by hand."""
+"""A worker that hangs or is killed for its memory: noticed, told of, and recovered from."""
 
 import os
 import signal
@@ -18,6 +18,17 @@ from tests.conftest import REPOSITORY
 
 pytestmark = pytest.mark.cluster
 HANG_S = 10
+
+
+@pytest.fixture
+def roomy(monkeypatch: pytest.MonkeyPatch) -> int:
+    """Bytes that can be taken before Ray kills workers for it."""
+    memory, room = psutil.virtual_memory(), 8 * 2**30
+    if memory.available < room + 4 * 2**30:
+        pytest.skip("needs 12 GiB of free memory")
+    share = 1 - (memory.available - room) / memory.total
+    monkeypatch.setenv("RAY_memory_usage_threshold", f"{share:.4f}")
+    return room
 
 
 @pytest.fixture
@@ -86,3 +97,19 @@ def test_a_worker_that_hangs_is_recovered_from_and_two_signals_end_all(
     assert run.returncode == 130
     assert "the same command goes on from the last checkpoint" in words
     assert not psutil.wait_procs(after, timeout=30)[1]
+
+
+def test_a_worker_killed_for_its_memory_is_recovered_from(
+    roomy: int, run: "subprocess.Popen[str]", tmp_path: Path
+) -> None:
+    folder = RunFolder(f"{tmp_path}/demo")
+    until(lambda: len(folder.history()) > 1, run)
+    before, taken = workers(run), []
+    while all(Path(f"/proc/{pid}").exists() for pid in before):
+        assert len(taken) < 2 * roomy >> 28
+        taken.append(bytearray(b"x") * 2**28)  # this process takes what a worker dies for
+        time.sleep(0.5)
+    taken.clear()
+    done = len(folder.history())
+    until(lambda: len(folder.history()) > done + 2, run, within=100)
+    assert [row["epoch"] for row in folder.history()] == list(range(1, len(folder.history()) + 1))

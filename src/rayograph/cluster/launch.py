@@ -16,7 +16,7 @@ from ray.train.v2.api.callback import UserCallback
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from rayograph import storage
-from rayograph.cluster import elastic
+from rayograph.cluster import backend, elastic
 from rayograph.cluster.options import ClusterOptions
 from rayograph.cluster.progress import POLL_S, Board, shown
 from rayograph.cluster.worker import uri_of, work
@@ -80,7 +80,7 @@ def _trainer(config: Config, folder: RunFolder, job: Mapping[str, Any]) -> Any:
     return ray.train.torch.TorchTrainer(
         work,
         train_loop_config=dict(job),
-        torch_config=ray.train.torch.TorchConfig(timeout_s=int(TIMEOUT.total_seconds())),
+        torch_config=backend.Torch(timeout_s=int(TIMEOUT.total_seconds())),
         scaling_config=_scaling(config),
         run_config=_run(config, folder, job["board"]),
     )
