@@ -14,9 +14,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from rayograph import storage
 from rayograph.data import order, phantom, stream
+from rayograph.data.cache import Cache
 from rayograph.data.dataset import Dataset
 from rayograph.data.options import PackOptions
 from tests import faults
@@ -111,6 +113,28 @@ def test_each_worker_fetches_its_part_of_the_bytes(bucket: str) -> None:
             assert len({(r.path, r.range) for r in bodies}) == len(bodies)  # each but once
             edges = 2 / order.LANES  # a record batch at each end is a neighbour's, too
             assert sum(r.sent for r in bodies) < whole * (1 / 4 + edges)
+
+
+def test_no_more_record_batches_are_asked_for_than_are_held(s3: str, tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    for number in range(2000):
+        folder = tmp_path / "films" / ("val" if number < 40 else "train") / "ab"[number % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        pixels = random.integers(0, 256, (16, 16), np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+    packing(tmp_path / "films", storage.join(s3, "many"), PackOptions(size=16))
+    cached = tmp_path / "cache"
+    data = Dataset.open(storage.join(s3, "many"), Cache(str(cached), 10**9))
+    rows = data.split("train").batch_rows
+    half = (len(rows) - 1) // 2  # of the record batches; a step takes a film from each of one half
+    first = (np.cumsum(rows) - rows)[: 2 * half].reshape(2, 1, half)
+    films = first + np.arange(rows[0])[:, None]
+    plan = order.Plan(films.ravel(), lanes=1, batch_size=half)
+    assert half < stream.HELD < 2 * half
+    with closing(stream.training(data, "train", plan, 0, 1)) as batches:
+        next(batches)
+        time.sleep(1.5)  # for what is fetched ahead
+        assert half < len(list(cached.glob("batches/*/train-*"))) <= stream.HELD
 
 
 def test_threads_end_with_a_consumer_that_leaves_early(packed: Dataset) -> None:
