@@ -1,7 +1,8 @@
 """Reading shuffled batches of whole packed films, measured: `make bench`.
 
 Every reader reads the same pixels from the same store, in a process of its own, in turn: ours, the
-first peer, the next one, and again. The limits of the machine are measured in every round as well.
+first peer, the next one, and again. The limits of the machine are measured right before and right
+after ours, since what a core does in a second changes from minute to minute.
 What is counted, and how: `job.Measured`, `readers`, `limits`.
 """
 
@@ -13,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -63,10 +64,6 @@ def run(sizes: Sizes, work: Path) -> report.Found:
     check_pixels(found, corpora, work)
     for turn in range(sizes.rounds):
         say(f"round {turn + 1} of {sizes.rounds}")
-        for form, made in corpora.items():
-            found.limits.setdefault(form, []).append(
-                limits.measure(made.format, f"{made.store}/ours")
-            )
         for row in rows:
             say(f"  {row.name}")
             made = corpora[row.format]
@@ -74,8 +71,21 @@ def run(sizes: Sizes, work: Path) -> report.Found:
                 for reader in row.readers:
                     if f"{row.name}: {reader}" not in found.problems:
                         task = job(row, made, reader, sizes.seconds)
-                        attempt(found, row.name, task, made, work, line)
+                        with beside(found, row, made) if reader == "ours" else nullcontext():
+                            attempt(found, row.name, task, made, work, line)
     return found
+
+
+@contextmanager
+def beside(found: report.Found, row: Row, made: Corpus) -> Iterator[None]:
+    """Measure the limits before and after what is done within the block."""
+    if row.name not in report.SHARED:
+        yield
+        return
+    place = f"{made.store}/ours"
+    before = limits.measure(made.format, place)
+    yield
+    found.limits.setdefault(row.name, []).extend((before, limits.measure(made.format, place)))
 
 
 def check_pixels(found: report.Found, corpora: dict[str, Corpus], work: Path) -> None:

@@ -23,12 +23,12 @@ RAW, BOTH, JPEG, LARGE = (
 )  # fmt: skip
 FAR, THIN = "raw 256², 25 ms a request", "raw 256², 25 ms, 80 MB/s a connection"
 COLD, MIDDLE = "raw 256², first batch of an epoch", "raw 256², first batch in its middle"
-FORMATS = {RAW: "raw256", BOTH: "raw256", JPEG: "jpeg256", LARGE: "jpeg1024"}
+SHARED = (RAW, BOTH, JPEG, LARGE)  # rows whose readers are compared with the limits
 
 
 @dataclass
 class Found:
-    """Every round's results by row and reader, every round's limits by format, and what failed."""
+    """Every round's results by row and reader, its limits by row, and what failed."""
 
     results: dict[str, dict[str, list[Result]]] = field(default_factory=dict)
     limits: dict[str, list[Limits]] = field(default_factory=dict)
@@ -47,15 +47,15 @@ class Found:
         """Median films a second."""
         return self.middle(row, reader, lambda result: result.films_s)
 
-    def limit_ms(self, form: str) -> float | None:
+    def limit_ms(self, row: str) -> float | None:
         """Median CPU milliseconds a film that cannot be saved."""
-        rounds = self.limits.get(form)
-        return median(1000 * limits.film_s for limits in rounds) if rounds else None
+        found = self.limits.get(row)
+        return median(1000 * limits.film_s for limits in found) if found else None
 
     def share(self, row: str, reader: str) -> float | None:
         """The limit's CPU a film in parts of the reader's."""
         spent = self.middle(row, reader, lambda result: result.cpu_ms)
-        least = self.limit_ms(FORMATS.get(row, "raw256"))
+        least = self.limit_ms(row)
         return least / spent if spent and least else None
 
 
@@ -73,7 +73,7 @@ def text(found: Found) -> str:
 def _limits(found: Found) -> str:
     head = ("", "receive", "gather", "decode", "films/s a core", "receiving films/s", "memcpy GB/s")
     lines: list[tuple[str, ...]] = [head]
-    for form, rounds in found.limits.items():
+    for row, rounds in found.limits.items():
         columns = (
             (
                 1e6 * limits.receive_s,
@@ -87,7 +87,7 @@ def _limits(found: Found) -> str:
         )
         values = [median(column) for column in zip(*columns, strict=True)]
         *whole, memcpy = values
-        lines.append((form, *(f"{value:,.1f}" for value in whole[:3]),
+        lines.append((row, *(f"{value:,.1f}" for value in whole[:3]),
                       *(f"{value:,.0f}" for value in whole[3:]), f"{memcpy:.1f}"))  # fmt: skip
     return "\n".join(["Limits: CPU microseconds a film", *_aligned(lines)])
 
@@ -104,7 +104,7 @@ def _row(found: Found, row: str) -> str:
             "" if one else f"{median(rates):,.0f}",
             "" if one else f"{min(rates):,.0f} – {max(rates):,.0f}",
             "" if one else f"{median(result.cpu_ms for result in rounds):.3f}",
-            "" if one or share is None or row not in FORMATS else f"{share:.2f}",
+            "" if share is None else f"{share:.2f}",
             f"{median(result.first_s for result in rounds):.2f}" if one else "",
             f"{median(result.peak_mb for result in rounds):,.0f}",
             f"{fetched:,.0f}" if one and fetched else "",
