@@ -43,6 +43,8 @@ def batch_of(stored: Sequence[Any], size: int, codec: str) -> Films:
 
 def ours(job: Job) -> Batches:
     """`stream.training` over a packed dataset."""
+    import boto3  # noqa: F401 - a worker has it long before it reads
+
     from rayograph.data import order, stream
     from rayograph.data.dataset import Dataset
 

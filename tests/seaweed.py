@@ -18,7 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 KEY, SECRET, BUCKET = "test", "test-secret", "films"
 START_S = 60
-CHUNK_MB = 2  # it reads its chunks whole, also for a part of one: no larger than a record batch
+CHUNK_MB = 1  # it reads its chunks whole, also for a part of one: no larger than a record batch
 SERVICES = 8  # ports in a row: s3, master, volume, filer, and their gRPC ones
 
 

@@ -60,13 +60,13 @@ def test_a_shard_is_an_arrow_stream_that_other_programs_read(packed: Dataset) ->
 
 
 def test_record_batches_have_a_power_of_two_rows_that_leaves_64() -> None:
-    assert [rows_per_batch(n, 128**2) for n in (10, 1008, 2048, 4451, 8064, 8065, 10**6)] == [
+    assert [rows_per_batch(n, 64**2) for n in (10, 1008, 2048, 4451, 8064, 8065, 10**6)] == [
         16, 16, 32, 64, 64, 128, 128,
     ]  # fmt: skip
 
 
-def test_a_record_batch_of_large_films_is_2_mebibytes_at_most() -> None:
-    assert [rows_per_batch(10**6, size**2) for size in (256, 320, 512, 1024)] == [32, 16, 8, 2]
+def test_a_record_batch_of_large_films_is_1_mebibyte_at_most() -> None:
+    assert [rows_per_batch(10**6, size**2) for size in (256, 320, 512, 1024)] == [16, 8, 4, 1]
 
 
 def test_a_film_outside_the_parts_is_no_class_of_its_own(few: Path, tmp_path: Path) -> None:

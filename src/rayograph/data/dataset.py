@@ -201,7 +201,7 @@ class Dataset:
         uri = storage.absolute(uri)
         place = storage.join(uri, MANIFEST)
         try:
-            text = storage.read(place)
+            text = storage.fetch(place)
         except storage.NotFoundError:
             raise UserError(
                 f"{uri}: no packed dataset ({MANIFEST} is missing); make one with "

@@ -17,7 +17,7 @@ from rayograph.data import codec, dataset
 from rayograph.data.dataset import Dataset, RecordBatch, Shard
 from rayograph.errors import Failure
 
-FETCHES = 16  # at once: with 25 ms a request and 80 MB/s a connection they bring 10,000 raw films
+FETCHES = 24  # at once: with 25 ms a request and 80 MB/s a connection they bring 10,000 raw films
 HEDGES = 4  # second requests at once, for those that stall
 LATE = 4.0  # times the usual duration, and at least LATE_S: then a second request is made
 LATE_S = 0.5

@@ -23,7 +23,7 @@ from rayograph.errors import UserError
 T = TypeVar("T")
 R = TypeVar("R")
 HASH_CHUNK = 64
-SMALLEST_BATCH, LARGEST_BATCH, LARGEST_BYTES = 16, 128, 2 * 1024**2
+SMALLEST_BATCH, LARGEST_BATCH, LARGEST_BYTES = 16, 128, 1024**2
 
 
 class Run(Protocol):
@@ -121,7 +121,7 @@ def assign(
 def rows_per_batch(training_films: int, film_bytes: int) -> int:
     """Rows of a record batch: the largest power of two, 16 to 128, that leaves 64 batches.
 
-    Fewer where that would be more than 2 MiB: a worker holds a record batch for each of its lanes.
+    Fewer where that would be more than 1 MiB: a worker holds a record batch for each of its lanes.
     """
     rows = LARGEST_BATCH
     while rows > SMALLEST_BATCH and -(-training_films // rows) < LANES:

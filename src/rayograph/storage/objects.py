@@ -31,7 +31,7 @@ class Entry(NamedTuple):
 
 
 def read(uri: str) -> bytes:
-    """The whole of an original or a small document."""
+    """The whole of an original, or of a document that may come from elsewhere."""
     uri = absolute(uri)
     if is_local(uri):
         return fetch(uri)
@@ -47,7 +47,7 @@ def read(uri: str) -> bytes:
 
 
 def fetch(uri: str) -> bytes:
-    """The whole of a checkpoint or a model."""
+    """The whole of a dataset's manifest, a checkpoint or a model."""
     uri = absolute(uri)
     if is_local(uri):
         return patiently("read", uri, Path(uri).read_bytes)
