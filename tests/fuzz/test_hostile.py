@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -19,9 +20,11 @@ from PIL import Image
 from rayograph import config as configs
 from rayograph.data import film, index, stream
 from rayograph.data.dataset import Dataset, Manifest, Recipe, digest
+from rayograph.data.options import PackOptions
+from rayograph.data.source import open_source
 from rayograph.errors import Failure, UserError
 from rayograph.evaluate.evaluation import load_model
-from rayograph.search.folder import LEDGER
+from rayograph.search.folder import LEDGER, SweepFolder
 from rayograph.search.ledger import Ledger
 from rayograph.train.folder import RunFolder
 from tests.conftest import REPOSITORY
@@ -248,6 +251,22 @@ def test_a_trials_run_stays_in_its_sweep(corpus: Path) -> None:
     place.write_text(place.read_text().replace('"run":"trial_00000"', '"run":"../../run"'))
     with pytest.raises(Failure, match=r"trials\.jsonl: line 1 is damaged"):
         Ledger.at(str(place))
+
+
+def test_a_trial_with_impossible_options_names_the_ledger(corpus: Path) -> None:
+    place = corpus / "run-space" / LEDGER
+    text = place.read_text().replace('"optim.lr":0.001', '"optim.lr":"-1"', 1)
+    place.write_text(re.sub('"state":"[a-z]+"', '"state":"running"', text))
+    with pytest.raises(Failure, match=r"trials\.jsonl: trial_00000: optim\.lr="):
+        SweepFolder(str(place.parent)).ledger(artefacts.config(corpus))
+
+
+@pytest.mark.parametrize("head", [b"p\xe4th", b"p" * 100_000], ids=["latin-1", "long"])
+def test_a_table_with_strange_columns_is_an_error(tmp_path: Path, head: bytes) -> None:
+    (tmp_path / "films.csv").write_bytes(head + b",label\na.png,ill\n")
+    with pytest.raises(UserError, match=r"films\.csv: ") as told:
+        open_source(str(tmp_path / "films.csv"), PackOptions())
+    assert len(str(told.value)) < 1000
 
 
 @pytest.mark.parametrize(

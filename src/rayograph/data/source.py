@@ -24,6 +24,7 @@ PARTS = {
     "val": "val", "valid": "val", "validation": "val",
     "test": "test", "testing": "test",
 }  # fmt: skip
+SHOWN = 300  # characters of what a table has
 NEGATIVE = ("normal", "negative", "healthy", "no finding", "no_finding", "none")
 
 
@@ -209,20 +210,21 @@ def _read_table(uri: str, wanted: list[str], *optional: str) -> Any:
             table = pyarrow.csv.read_csv(data, convert_options=convert)
         else:
             table = pq.read_table(data)
-    except (pa.ArrowException, OSError) as error:
+        names = table.column_names
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise UserError(f"{uri}: not a readable table: {' '.join(str(error).split())}") from None
     for name in wanted:
-        if table.column_names.count(name) > 1:
+        if names.count(name) > 1:
             raise UserError(f"{uri}: the column {name} stands twice; keep one")
-        if name not in table.column_names:
-            known = ", ".join(table.column_names)
-            raise UserError(f"{uri}: no column {name}; it has {known}")
+        if name not in names:
+            raise UserError(f"{uri}: no column {name}; it has {', '.join(names)[:SHOWN]}")
     if not table.num_rows:
         raise UserError(f"{uri}: no film found; the table has no rows")
     try:
-        for name in set(text) & set(table.column_names):
-            index = table.column_names.index(name)
-            table = table.set_column(index, name, pc.cast(table.column(name), pa.string()))
+        for name in set(text) & set(names):
+            table = table.set_column(
+                names.index(name), name, pc.cast(table.column(name), pa.string())
+            )
     except pa.ArrowException as error:
         raise UserError(f"{uri}: column {name} is not text: {error}") from None
     return table

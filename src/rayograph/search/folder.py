@@ -10,7 +10,7 @@ from rayograph import storage
 from rayograph.config import Config
 from rayograph.errors import Failure, UserError
 from rayograph.search.ledger import ENDED, SWEEP, Ledger, Trial
-from rayograph.search.space import Space
+from rayograph.search.space import Space, applied
 from rayograph.train import history
 from rayograph.train.folder import CONFIG, ENVIRONMENT, HISTORY, RunFolder, differences
 
@@ -47,12 +47,17 @@ class SweepFolder:
     def ledger(self, config: Config) -> Ledger:
         """The ledger, empty in a new sweep; trials that have not ended are waiting.
 
-        Epochs of which it had not yet heard when the driver was lost are taken in.
+        Epochs of which it had not yet heard when the driver was lost are taken in. `Failure` where
+        it is damaged, or where `config` refuses a waiting trial.
         """
         found = Ledger.at(storage.join(self.uri, LEDGER))
         for trial in found.trials.values():
             if trial.state not in ENDED:
                 trial.state, trial.message = "waiting", ""
+                try:
+                    applied(config, trial.params)
+                except UserError as error:
+                    raise Failure(f"{found.uri}: {trial.name}: {error}") from None
                 trial.review(self.rows(trial), config.train.select, config.cluster.most)
         return found
 
