@@ -141,12 +141,13 @@ def _peak_mb(children: list[int]) -> float:
     return total * 1024 / 1e6
 
 
-def _descendants(process: int | str = "self") -> list[int]:
+def descendants(process: int | str = "self") -> list[int]:
+    """Every process below this one."""
     found: list[int] = []
     with suppress(OSError):  # it may end meanwhile
         for task in Path(f"/proc/{process}/task").glob("*/children"):
             for child in map(int, task.read_text().split()):
-                found += [child, *_descendants(child)]
+                found += [child, *descendants(child)]
     return found
 
 
@@ -156,11 +157,15 @@ def _cpu_s(children: list[int]) -> float:
     for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN):
         used = resource.getrusage(who)
         total += used.ru_utime + used.ru_stime
-    for process in children:
-        with suppress(OSError):
-            fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-            total += sum(map(int, fields[11:15])) / TICKS
-    return total
+    return total + sum(map(cpu_s_of, children))
+
+
+def cpu_s_of(process: int) -> float:
+    """CPU seconds of a process and of its children that ended; 0 where there is none."""
+    with suppress(OSError):
+        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+        return sum(map(int, fields[11:15])) / TICKS
+    return 0.0
 
 
 def read(job: Job) -> Measured:
@@ -176,7 +181,7 @@ def read(job: Job) -> Measured:
     sys.stdin.readline()
     asked = time.monotonic()
     next(batches)
-    before, opened = _cpu_s(_descendants()), time.monotonic()
+    before, opened = _cpu_s(descendants()), time.monotonic()
     films, whole, first, seen = 0, 0, 0.0, []
     for count, batch in enumerate(batches, 1):
         first = first or time.monotonic()
@@ -187,7 +192,7 @@ def read(job: Job) -> Measured:
             seen.append(signatures(batch))
         if count == job.batches or time.monotonic() - opened > job.seconds:
             break
-    ended, children = time.monotonic(), _descendants()
+    ended, children = time.monotonic(), descendants()
     cpu, peak_mb = _cpu_s(children) - before, _peak_mb(children)
     batches.close()
     text = f"{whole:x}" if job.whole else b"".join(part.tobytes() for part in seen).hex()

@@ -41,6 +41,7 @@ def store(
     address: str = "127.0.0.1",
     within: Sequence[str] = (),
     port: int | None = None,
+    chunk_mb: int = CHUNK_MB,
 ) -> Iterator[dict[str, str]]:
     """Serve S3 from `folder`, with one bucket; yields the environment that clients need.
 
@@ -63,7 +64,7 @@ def store(
     }
     with (folder / "log").open("w") as log:
         server = subprocess.Popen(
-            [*within, *_command(folder, port, address)], stdout=log, stderr=log,
+            [*within, *_command(folder, port, address, chunk_mb)], stdout=log, stderr=log,
             env={**os.environ, "WEED_MASTER_VOLUME_GROWTH_COPY_1": "1"},
         )  # fmt: skip
     try:
@@ -74,7 +75,7 @@ def store(
         server.wait()
 
 
-def _command(folder: Path, port: int, address: str) -> list[str]:
+def _command(folder: Path, port: int, address: str, chunk_mb: int) -> list[str]:
     ports = {
         "s3.port": port, "master.port": port + 1, "master.port.grpc": port + 2,
         "volume.port": port + 3, "volume.port.grpc": port + 4, "filer.port": port + 5,
@@ -85,7 +86,7 @@ def _command(folder: Path, port: int, address: str) -> list[str]:
     return [
         str(weed), f"-logdir={folder}", "server", f"-dir={folder / 'data'}",
         f"-ip={address}", f"-ip.bind={address}", "-volume.max=2000", "-volume.preStopSeconds=1",
-        "-filer", f"-filer.maxMB={CHUNK_MB}", "-s3", f"-s3.config={folder / 's3.json'}",
+        "-filer", f"-filer.maxMB={chunk_mb}", "-s3", f"-s3.config={folder / 's3.json'}",
         "-master.volumeSizeLimitMB=256",
         "-master.telemetry=false", *(f"-{name}={value}" for name, value in ports.items()),
     ]  # fmt: skip

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from rayograph.storage import objects
 from rayograph.train.folder import RunFolder
 from tests import head, lab, seaweed
 from tests.conftest import rayograph
@@ -37,9 +36,7 @@ def hosts(tmp_path_factory: pytest.TempPathFactory, films: Path) -> Iterator[lab
         with pytest.MonkeyPatch.context() as patch:
             for name, value in cluster.store.items():
                 patch.setenv(name, value)  # for those who look into the store from here
-            objects._client.cache_clear()  # it knows another store
             yield cluster
-        objects._client.cache_clear()
 
 
 class Run:

@@ -135,8 +135,7 @@ def filesystem(uri: str) -> tuple[Any, str]:
     options: dict[str, Any] = {
         "region": os.environ.get("AWS_REGION") or boto3.Session().region_name or "us-east-1"
     }
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-    if endpoint:  # pickling, on Ray's way to other processes, loses what the environment said
+    if endpoint := _endpoint():  # pickled on Ray's way to other processes, which knows none
         parts = urlsplit(endpoint)
         options |= {"scheme": parts.scheme, "endpoint_override": parts.netloc}
     return pyarrow.fs.S3FileSystem(**options), uri.removeprefix("s3://")
@@ -197,11 +196,16 @@ def _replace(path: Path, source: BinaryIO) -> None:
 
 def s3() -> "S3Client":
     """The client that all requests of this process go through."""
-    return _client(os.getpid())
+    return _client(os.getpid(), _endpoint())
 
 
-@lru_cache(maxsize=1)
-def _client(_pid: int) -> "S3Client":  # a forked child's own: connections cannot be shared
+def _endpoint() -> str | None:
+    return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+
+
+@lru_cache
+def _client(_pid: int, _endpoint: str | None) -> "S3Client":
+    """One for each process, since a forked child cannot share connections, and each store."""
     import boto3
     from botocore.config import Config
 

@@ -1,0 +1,101 @@
+"""What serving a film costs the store: CPU time, by how it was written and how it is read.
+
+    python -m benchmarks.serving [--rounds N] [--out FILE.json]
+
+Raw phantoms of 256 pixels in objects of 64 MiB in SeaweedFS, which keeps objects in chunks (4 MB
+unless it is told otherwise). Parts are read in random order by this package's own client, 16 at
+once; the CPU time is that of the store's process alone. Rounds alternate between all cases.
+"""
+
+import argparse
+import os
+import random
+import statistics
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks import store
+from benchmarks.measure import cpu_s_of, descendants
+from benchmarks.targets import Figure, show
+from rayograph import storage
+from rayograph.data import phantom
+from rayograph.storage.objects import s3
+from tests import seaweed
+
+MIB = 2**20
+OBJECT, OBJECTS, AT_ONCE = 64 * MIB, 6, 16
+FILM = 256**2
+CASES = (  # chunks of the store and parts that are read, in MiB, and whether a media type is told
+    (1, 1, True), (1, 1, False), (2, 2, True), (4, 1, True), (4, 2, True), (4, 64, True),
+)  # fmt: skip
+
+
+def put(data: bytes, typed: bool) -> None:
+    """Objects of the same films; what has no type SeaweedFS may compress."""
+    for number in range(OBJECTS):
+        words: dict[str, Any] = {"ContentType": store.MEDIA_TYPE} if typed else {}
+        key = f"{typed}/{number}"
+        s3().put_object(Bucket=seaweed.BUCKET, Key=key, Body=data, **words)
+
+
+def microseconds(part: int, typed: bool, server: int) -> float:
+    """The store's CPU time a film while every part of every object is read once."""
+    wanted = [
+        (f"s3://{seaweed.BUCKET}/{typed}/{number}", offset)
+        for number in range(OBJECTS)
+        for offset in range(0, OBJECT, part * MIB)
+    ]
+    random.Random(0).shuffle(wanted)
+    ranges, before = storage.Ranges(), cpu_s_of(server)
+
+    def read(place: tuple[str, int]) -> None:
+        ranges.read(*place, memoryview(bytearray(part * MIB)))
+
+    with ThreadPoolExecutor(AT_ONCE) as threads:
+        list(threads.map(read, wanted))
+    ranges.close()
+    return 1e6 * (cpu_s_of(server) - before) / (OBJECTS * OBJECT / FILM)
+
+
+def main() -> None:
+    """Start a store for each size of chunks, fill it, and read."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--out", type=Path)
+    given = parser.parse_args()
+    films = np.stack([phantom.film(number, number % 2 == 1, 256) for number in range(64)])
+    data = films.tobytes() * (OBJECT // films.nbytes)
+    found: dict[tuple[int, int, bool], list[float]] = {case: [] for case in CASES}
+    with ExitStack() as stack:
+        stores = {}
+        for chunk in sorted({chunk for chunk, *_ in CASES}):
+            folder, known = stack.enter_context(tempfile.TemporaryDirectory()), descendants()
+            environment = stack.enter_context(seaweed.store(Path(folder), chunk_mb=chunk))
+            (server,) = set(descendants()) - set(known)
+            stores[chunk] = environment, server
+        for number in range(given.rounds):
+            for case in CASES:
+                chunk, part, typed = case
+                environment, server = stores[chunk]
+                os.environ.update(environment)
+                if not number:
+                    put(data, typed)
+                found[case].append(microseconds(part, typed, server))
+    figures = [
+        Figure(
+            f"chunks of {chunk} MiB, parts of {part}{'' if typed else ', no media type'}",
+            statistics.median(rounds),
+            "µs a film",
+        )
+        for (chunk, part, typed), rounds in found.items()
+    ]
+    show("CPU time of the store, raw films of 256²", figures, given.out, cores=os.cpu_count())
+
+
+if __name__ == "__main__":
+    main()
