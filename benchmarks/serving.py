@@ -1,10 +1,11 @@
-"""What serving a film costs the store: CPU time, by how it was written and how it is read.
+"""What serving a film costs the store, by how it was written and read; and a request the reader.
 
     python -m benchmarks.serving [--rounds N] [--out FILE.json]
 
 Raw phantoms of 256 pixels in objects of 64 MiB in SeaweedFS, which keeps objects in chunks (4 MB
 unless it is told otherwise). Parts are read in random order by this package's own client, 16 at
-once; the CPU time is that of the store's process alone. Rounds alternate between all cases.
+once; the CPU time is that of the store's process alone. Then parts of 1 MiB are read one by one, by
+the same client and by boto3, and the CPU time is the reader's. Rounds alternate between all cases.
 """
 
 import argparse
@@ -12,6 +13,7 @@ import os
 import random
 import statistics
 import tempfile
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -62,6 +64,22 @@ def microseconds(part: int, typed: bool, server: int) -> float:
     return 1e6 * (cpu_s_of(server) - before) / (OBJECTS * OBJECT / FILM)
 
 
+def asking() -> tuple[float, float]:
+    """This process's CPU microseconds a part, with the package's own client and with boto3."""
+    offsets, key = range(0, OBJECT, MIB), "True/0"
+    ranges, into = storage.Ranges(), memoryview(bytearray(MIB))
+    began = time.process_time()
+    for offset in offsets:
+        ranges.read(f"s3://{seaweed.BUCKET}/{key}", offset, into)
+    middle = time.process_time()
+    for offset in offsets:
+        span = f"bytes={offset}-{offset + MIB - 1}"
+        into[:] = s3().get_object(Bucket=seaweed.BUCKET, Key=key, Range=span)["Body"].read()
+    ended = time.process_time()
+    ranges.close()
+    return 1e6 * (middle - began) / len(offsets), 1e6 * (ended - middle) / len(offsets)
+
+
 def main() -> None:
     """Start a store for each size of chunks, fill it, and read."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -71,6 +89,7 @@ def main() -> None:
     films = np.stack([phantom.film(number, number % 2 == 1, 256) for number in range(64)])
     data = films.tobytes() * (OBJECT // films.nbytes)
     found: dict[tuple[int, int, bool], list[float]] = {case: [] for case in CASES}
+    asked = []
     with ExitStack() as stack:
         stores = {}
         for chunk in sorted({chunk for chunk, *_ in CASES}):
@@ -86,6 +105,8 @@ def main() -> None:
                 if not number:
                     put(data, typed)
                 found[case].append(microseconds(part, typed, server))
+            os.environ.update(stores[1][0])
+            asked.append(asking())
     figures = [
         Figure(
             f"chunks of {chunk} MiB, parts of {part}{'' if typed else ', no media type'}",
@@ -93,6 +114,10 @@ def main() -> None:
             "µs a film",
         )
         for (chunk, part, typed), rounds in found.items()
+    ]
+    figures += [
+        Figure(f"the reader's, a part of 1 MiB, {client}", statistics.median(rounds), "µs")
+        for client, rounds in zip(("own client", "boto3"), zip(*asked, strict=True), strict=True)
     ]
     show("CPU time of the store, raw films of 256²", figures, given.out, cores=os.cpu_count())
 
