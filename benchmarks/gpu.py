@@ -33,7 +33,7 @@ from rayograph.models.options import ModelOptions
 from rayograph.train.clock import Clock
 from rayograph.train.device import ahead
 
-PACKED, BATCH_ROWS, SHARD_ROWS = 256, 32, 960
+PACKED, BATCH_ROWS, SHARD_ROWS = 256, 16, 960
 TARGET = 0.95
 WARM_UP = 12  # steps: compiling, cuDNN's choices, and the allocator's growth
 

@@ -26,7 +26,7 @@ from rayograph import storage
 from rayograph.data import order
 from rayograph.data.dataset import Dataset
 
-BATCH_ROWS, SHARD_ROWS, SIZE = 32, 1000, 256
+BATCH_ROWS, SHARD_ROWS, SIZE = 16, 1000, 256
 BATCH = 4096  # films a global batch: 64 a rank
 REAL_FILMS, REAL_BATCH, REAL_WORLD = 8192, 64, 4
 Told = dict[str, Any]
@@ -154,7 +154,9 @@ def counted() -> Told:
         environment = stack.enter_context(seaweed.store(folder))
         os.environ.update(environment)
         place = f"s3://{seaweed.BUCKET}/scale"
-        made.dataset(place, REAL_FILMS, BATCH_ROWS, SHARD_ROWS // 32 * 32, made.phantoms(16))
+        made.dataset(
+            place, REAL_FILMS, BATCH_ROWS, SHARD_ROWS // BATCH_ROWS * BATCH_ROWS, made.phantoms(16)
+        )
         batches = Dataset.open(place).split("train").batches
         even, volume = len(batches) / REAL_WORLD, sum(b.bytes for _, b in batches) / REAL_WORLD
         told: dict[str, list[float]] = {"requests": [], "bytes": [], "twice": [], "resumed": []}

@@ -87,6 +87,10 @@ def parse(tree: dict[str, Any]) -> Config:
     data, model = config.data, config.model
     if data.uri != "phantom":
         data = data.model_copy(update={"uri": storage.absolute(data.uri)})
+    if data.cache:
+        if not storage.is_local(folder := storage.absolute(data.cache)):
+            raise UserError(f"data.cache={data.cache}: takes a folder on a node's own disk")
+        data = data.model_copy(update={"cache": folder})
     if model.weights and is_place(model.weights):
         model = model.model_copy(update={"weights": storage.absolute(model.weights)})
     return config.model_copy(update={"run": run, "data": data, "model": model})

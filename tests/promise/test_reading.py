@@ -59,8 +59,9 @@ def expected(bucket: str) -> Sequence[str]:
     return found["batches"]
 
 
+@pytest.mark.parametrize("cached", [False, True], ids=["", "cache"])
 def test_a_store_that_fails_in_every_way_gives_the_same_batches(
-    bucket: str, expected: Sequence[str]
+    bucket: str, expected: Sequence[str], tmp_path: Path, cached: bool
 ) -> None:
     shard = "*.arrows"
     planned = [
@@ -70,7 +71,8 @@ def test_a_store_that_fails_in_every_way_gives_the_same_batches(
         Fault("lost_answer", path=shard, after=30), Fault("slow_down", path="*.json"),
     ]  # fmt: skip
     with faults.between(os.environ["AWS_ENDPOINT_URL"], *planned) as proxy:
-        found = finish(start(bucket, "--epochs", "2", endpoint=proxy.endpoint))
+        words = ("--cache", str(tmp_path)) if cached else ()
+        found = finish(start(bucket, "--epochs", "2", *words, endpoint=proxy.endpoint))
         seen = {kind for request in proxy.requests for kind in request.faults}
     assert found["batches"] == expected
     assert seen == {fault.kind for fault in planned}

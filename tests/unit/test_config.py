@@ -38,6 +38,7 @@ def test_what_is_dumped_is_read_back(tmp_path: Path) -> None:
         ("augment.scale=[1, 0.5]", "must be two rising numbers"),
         ("lr", "lr: not an override; write key=value"),
         ("run.storage=gs://x", "gs://x: unknown scheme gs://"),
+        ("data.cache=s3://films/x", "data.cache=s3://films/x: takes a folder on a node's own disk"),
     ],
 )
 def test_a_mistake_is_one_line_with_the_cure(override: str, expected: str) -> None:
@@ -45,6 +46,14 @@ def test_a_mistake_is_one_line_with_the_cure(override: str, expected: str) -> No
         config.load(None, [override])
     assert expected in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_places_are_absolute_since_workers_run_elsewhere() -> None:
+    words = ["run.storage=runs", "data.uri=films", "data.cache=~/cache"]
+    found = config.load(None, words)
+    for place in (found.run.storage, found.data.uri, found.data.cache):
+        assert place is not None
+        assert Path(place).is_absolute()
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Models of gray films, and weights that come from somewhere else."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -73,3 +74,14 @@ def test_impossible_models_are_one_line() -> None:
         build.check(ModelOptions(name="cnn", depth=5, padding=0), 16)
     with pytest.raises(UserError, match="resnet18 has IMAGENET1K_V1"):
         build.build(ModelOptions(weights="IMAGENET22K"), 2)
+
+
+def test_densenet_weights_may_have_the_names_of_torchvisions_files(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    rgb = zoo.densenet121(num_classes=2)
+    old = re.compile(r"(denselayer\d+\.(?:norm|conv))(\d)")
+    state = {old.sub(r"\1.\2", name): value for name, value in rgb.state_dict().items()}
+    torch.save(state, tmp_path / "densenet.pth")
+    options = ModelOptions(name="densenet121", weights=str(tmp_path / "densenet.pth"))
+    found = build.build(options, classes=2).features.denseblock1.denselayer1.conv1.weight
+    assert torch.equal(found, rgb.features.denseblock1.denselayer1.conv1.weight)

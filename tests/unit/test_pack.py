@@ -168,6 +168,12 @@ def test_a_table_with_a_fault_is_refused(
         packing(tmp_path / "t.csv", tmp_path / "d", options)
 
 
+def test_a_column_that_stands_twice_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("path,label,who,,\na.png,ill,1,,\n")
+    with pytest.raises(UserError, match=r"t\.csv: the column '' stands twice; keep one"):
+        packing(tmp_path / "t.csv", tmp_path / "d", PackOptions(patient_column="who"))
+
+
 def test_validation_films_come_from_where_the_options_say(few: Path, tmp_path: Path) -> None:
     own = packing(few, tmp_path / "own").manifest.splits["val"].rows
     merged = SMALL.model_copy(update={"val": "merge_and_cut", "val_fraction": 0.4})

@@ -129,17 +129,15 @@ def _cluster(uri: str | None) -> Iterator[Line]:
         try:
             found = _on(node["NodeID"])
             yield from _versions(name, ray.get(found.versions.remote(), timeout=START_S))
+            yield from _machine(name, node, ray.get(found.machine.remote()))
+            yield _clock(name, found)
+            if uri is not None:
+                yield _store(name, ray.get(found.store.remote(uri)), uri)
+            probes[name] = (node, found)
         except ray.exceptions.GetTimeoutError:
             yield Line("fail", name, f"no answer in {START_S} s; look at its raylet's log")
-            continue
         except ray.exceptions.RayError as error:
             yield _broken(name, error)
-            continue
-        probes[name] = (node, found)
-        yield from _machine(name, node, ray.get(found.machine.remote()))
-        yield _clock(name, found)
-        if uri is not None:
-            yield _store(name, ray.get(found.store.remote(uri)), uri)
     yield from _collective([node for node, _ in probes.values()])
 
 

@@ -18,7 +18,7 @@ class Gauges:
         )
         self._step = Gauge(
             "rayograph_step_seconds",
-            "mean time of an optimizer step by part: data, device, compute, workers",
+            "mean time of an optimizer step by part: data, device, compute, workers, checkpoint",
             ("run", "part"),
         )
         self._checkpoint = Gauge(

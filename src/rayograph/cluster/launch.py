@@ -4,7 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from contextlib import suppress
 from typing import Any
 
@@ -122,13 +122,13 @@ def _wait(trainer: Any, board: Any, stop: Stop) -> None:
 
     threading.Thread(target=fit, name="fit", daemon=True).start()
     while not stop.asked.is_set():
-        with suppress(TimeoutError):
-            ended.result(timeout=POLL_S)
+        if wait([ended], POLL_S).done:
+            ended.result()
             return
     if ray.get(board.stop.remote()):  # a worker is there to hear it
-        try:
-            ended.result(timeout=STOP_S)
-        except TimeoutError:
+        if wait([ended], STOP_S).done:
+            ended.result()
+        else:
             log.warning("the workers did not save their position within %d s", STOP_S)
     stop.again()
 

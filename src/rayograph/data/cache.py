@@ -35,15 +35,18 @@ class Cache:
         self._failed = threading.Event()
 
     @contextmanager
-    def alone(self, key: str) -> Iterator[None]:
-        """Keep other processes from fetching `key` meanwhile, and wait where one does now."""
+    def alone(self, key: str, closed: threading.Event) -> Iterator[None]:
+        """Keep others from fetching `key` meanwhile, and wait where one does now.
+
+        The wait ends early once `closed` is set.
+        """
         lock: FileLock | None = None
         with self._giving_up():
             folder = self._made(self._folder / "locks")
             place = folder / f"{zlib.crc32(key.encode()) % LOCKS:03}"
             lock = FileLock(place, timeout=WAIT_S, thread_local=False)
             with suppress(Timeout):
-                lock.acquire()
+                lock.acquire(cancel_check=closed.is_set)
         try:
             yield
         finally:
@@ -75,7 +78,8 @@ class Cache:
 
     def drop(self, key: str) -> None:
         """Forget what is kept under `key`."""
-        self._path(key).unlink(missing_ok=True)
+        with self._giving_up():
+            self._path(key).unlink(missing_ok=True)
 
     def _path(self, key: str) -> Path:
         return self._folder / "batches" / key

@@ -34,7 +34,7 @@ OWN = re.compile(
 )  # what a packed dataset consists of; nothing else below its prefix is ever deleted
 
 MOST_ROWS = 128  # of a record batch
-MOST_PIXELS = 2**23  # of a record batch of several films; what `pack` writes has no more
+MOST_PIXELS = 2**22  # of a record batch of several films; what `pack` writes has no more
 LONGEST_IDS, FRAME_BYTES = 8192, 65_536  # of a film and of a record batch, beside the pixels
 MOST_CLASSES = 1000  # of which a head of a few numbers in a file would be gigabytes in memory
 

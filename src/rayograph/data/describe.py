@@ -1,6 +1,7 @@
 """What a packed dataset says about itself: manifest, statistics, findings, tables, a picture."""
 
 import io
+import itertools
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -107,16 +108,23 @@ def _leaks(
         offenders = tuple(name for name in names if digests[name] in files)[:NAMED]
         message = f"{len(files)} identical files are in more than one split"
         yield Finding(kind="identical_file_in_two_splits", message=message, films=offenders)
-    hashes = np.concatenate([packed.hashes for packed in results])
-    thumbs = np.concatenate([packed.thumbs for packed in results])
-    where = np.array(parts)
+    looks = {name: _looks(results, name) for name in dataset.SPLITS}
+    named = {part: [row.film.sample_id for row in films if row.split == part] for part in looks}
     for one, other in (("train", "test"), ("val", "test"), ("train", "val")):
-        a, b = np.flatnonzero(where == one), np.flatnonzero(where == other)
-        pairs = split.near_identical((hashes[b], hashes[a]), (thumbs[b], thumbs[a]))
+        a, b = looks[one], looks[other]
+        pairs = split.near_identical((b[0], a[0]), (b[1], a[1]))
         if pairs:
             message = f"{len(pairs)} pairs of {one} and {other} films look the same"
-            shown = tuple(f"{names[b[i]]} ~ {names[a[j]]}" for i, j in pairs[:NAMED])
+            shown = tuple(f"{named[other][i]} ~ {named[one][j]}" for i, j in pairs[:NAMED])
             yield Finding(kind="near_identical", message=message, films=shown)
+
+
+def _looks(results: Sequence[Packed], part: str) -> tuple[Any, Any]:
+    """Hashes uint64 [n] and thumbnails uint8 [n, 64, 64] of the films of one split."""
+    own = [packed for packed in results if packed.shard.path.startswith(f"{part}/")]
+    nothing = (np.empty(0, np.uint64), np.empty((0, 64, 64), np.uint8))
+    hashes = np.concatenate([nothing[0], *(packed.hashes for packed in own)])
+    return hashes, np.concatenate([nothing[1], *(packed.thumbs for packed in own)])
 
 
 def index(films: Sequence[Stored], digests: Mapping[str, str]) -> bytes:
@@ -150,7 +158,8 @@ def rejections(source: Source, reasons: Mapping[str, str]) -> bytes:
 
 def contact_sheet(results: Sequence[Packed]) -> bytes:
     """A PNG of the first packed films, side by side."""
-    thumbs = np.concatenate([packed.thumbs for packed in results])[: SHEET_COLUMNS * SHEET_ROWS]
+    every = (thumb for packed in results for thumb in packed.thumbs)
+    thumbs = list(itertools.islice(every, SHEET_COLUMNS * SHEET_ROWS))
     rows = -(-len(thumbs) // SHEET_COLUMNS)
     sheet = Image.new("L", (SHEET_COLUMNS * SHEET_FILM, rows * SHEET_FILM))
     for i, thumb in enumerate(thumbs):

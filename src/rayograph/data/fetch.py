@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from rayograph import storage
 from rayograph.data import codec, dataset
+from rayograph.data.cache import Cache
 from rayograph.data.dataset import Dataset, RecordBatch, Shard
 from rayograph.errors import Failure
 
@@ -104,20 +105,23 @@ class Fetcher:
         began = self._began.get(number)
         with self._hedging:
             if len(futures) == 1 and began is not None and time.monotonic() - began > late:
-                futures.append(self._hedges.submit(self._fetch, number))
+                futures.append(self._hedges.submit(self._fetch, number, hedging=True))
 
     def _recycle(self, future: Future[Content]) -> None:
         if not future.cancelled() and not future.exception():
             self._dataset.memory.append(future.result().memory)
 
-    def _fetch(self, number: int) -> Content:
+    def _fetch(self, number: int, *, hedging: bool = False) -> Content:
         shard, batch = self._batches[number]
         try:
             memory = self._dataset.memory.pop()
         except IndexError:
             memory = bytearray(self._dataset.largest_batch)
         data = memoryview(memory)[: batch.bytes]
-        self._read(number, shard, batch, data)
+        if self._dataset.cache is None or hedging:  # the first request has the cache's lock
+            self._from_store(number, shard, batch, data)
+        else:
+            self._through(self._dataset.cache, number, shard, batch, data)
         record = self._dataset.parse(data, shard, batch)
         manifest = self._dataset.manifest
         return Content(
@@ -132,14 +136,12 @@ class Fetcher:
             record.column("sample_id"),
         )
 
-    def _read(self, number: int, shard: Shard, batch: RecordBatch, into: memoryview) -> None:
+    def _through(
+        self, cache: Cache, number: int, shard: Shard, batch: RecordBatch, into: memoryview
+    ) -> None:
         """Fill `into` from the node's cache, else from the store, and verify it."""
-        cache = self._dataset.cache
-        if cache is None:
-            self._from_store(number, shard, batch, into)
-            return
         key = f"{self._dataset.manifest.fingerprint[:16]}/{self._split}-{number}"
-        with cache.alone(key):
+        with cache.alone(key, self._ranges.closed):
             if cache.read(key, into):
                 if dataset.digest(into) == batch.xxh3:
                     return

@@ -213,9 +213,10 @@ def _read_table(uri: str, wanted: list[str], *optional: str) -> Any:
         names = table.column_names
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise UserError(f"{uri}: not a readable table: {' '.join(str(error).split())}") from None
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise UserError(f"{uri}: the column '{twice[0][:SHOWN]}' stands twice; keep one")
     for name in wanted:
-        if names.count(name) > 1:
-            raise UserError(f"{uri}: the column {name} stands twice; keep one")
         if name not in names:
             raise UserError(f"{uri}: no column {name}; it has {', '.join(names)[:SHOWN]}")
     if not table.num_rows:

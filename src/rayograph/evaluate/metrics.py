@@ -47,11 +47,6 @@ def softmax(logits: AnyFloats) -> Floats:
     return np.asarray(special.softmax(_checked(logits), axis=1))
 
 
-def log_loss(labels: Integers, logits: AnyFloats) -> float:
-    """The mean cross-entropy in nats of labels [n] under logits [n, k], never clipped."""
-    return quick(labels, logits)["loss"]
-
-
 def decide(logits: AnyFloats, threshold: float | None = None) -> Integers:
     """The decided class [n] of each film: the largest logit, a tie to the lowest index.
 

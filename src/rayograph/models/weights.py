@@ -2,6 +2,7 @@
 
 import io
 import pickletools
+import re
 import zipfile
 from collections.abc import Iterator
 from typing import Any
@@ -21,6 +22,7 @@ PLAIN = {
     *(f"torch._utils _rebuild_{kind}" for kind in ("tensor", "tensor_v2", "parameter")),
     *(f"torch {kind}Storage" for kind in KINDS.split()),
 }  # what puts a stored tensor together again
+RENAMED = re.compile(r"(denselayer\d+\.(?:norm|conv))\.(\d)")  # in torchvision's DenseNet files
 LEGACY_PICKLES = 5  # magic number, protocol, system, the object, the keys of its storages
 
 
@@ -62,7 +64,7 @@ def _read(name: str, weights: str) -> dict[str, Tensor]:
             raise UserError(f"model.weights={weights}: not safetensors: {error}") from None
     state = plain(data, f"model.weights={weights}")
     state = state.get("state_dict", state) if isinstance(state, dict) else {}
-    return {k: v for k, v in state.items() if isinstance(v, Tensor)}
+    return {RENAMED.sub(r"\1\2", k): v for k, v in state.items() if isinstance(v, Tensor)}
 
 
 def plain(data: bytes, place: str) -> Any:

@@ -82,9 +82,15 @@ def series(rows: Sequence[Mapping[str, Any]], key: str) -> npt.NDArray[np.float6
 
 
 def select(report: RunReport) -> str:
-    """The column of the history that chooses the best epoch: the config's `train.select`."""
+    """The column of the history that chooses the best epoch: the config's `train.select`.
+
+    As in training: where no epoch has it, the validation loss; where there is none, the training's.
+    """
     train = report.config.get("train")
-    return str(train.get("select", "val_auroc")) if isinstance(train, Mapping) else "val_auroc"
+    told = train.get("select", "val_auroc") if isinstance(train, Mapping) else "val_auroc"
+    names = (str(told), "val_loss", "train_loss")
+    defined = (name for name in names if np.isfinite(series(report.history, name)).any())
+    return next(defined, names[0])
 
 
 def best_row(report: RunReport) -> int | None:

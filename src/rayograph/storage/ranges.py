@@ -20,6 +20,7 @@ class Ranges:
 
     def __init__(self) -> None:
         self._connections = Connections()
+        self.closed = self._connections.closed
         self._signed: dict[str, tuple[float, str]] = {}
 
     def read(self, uri: str, offset: int, into: memoryview) -> None:
@@ -38,7 +39,7 @@ class Ranges:
                     f"{uri}: {got} bytes at {offset} where {len(into)} should be: cut short?"
                 )
 
-        patiently("read", uri, act, self._connections.closed)
+        patiently("read", uri, act, self.closed)
 
     def close(self) -> None:
         """End every read that is under way, with an error in its own thread."""

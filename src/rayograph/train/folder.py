@@ -42,7 +42,7 @@ class RunFolder:
 
     @property
     def best_model(self) -> str:
-        """The best checkpoint's model, all that predict, evaluate and export need."""
+        """The best checkpoint's model, all that predict and evaluate need."""
         return storage.join(self.uri, "best", state.MODEL)
 
     def check(self, config: Config) -> int:

@@ -141,10 +141,16 @@ class Saved:
     card: ModelCard
 
     def write(self, folder: Path) -> None:
-        """Write the three files of a checkpoint."""
-        (folder / MODEL).write_bytes(cards.to_bytes(self.model, self.card))
-        torch.save({"optimizer": self.optimizer}, folder / STATE)
-        (folder / PROGRESS).write_text(self.progress)
+        """Write the three files of a checkpoint; `Failure` where the disk cannot hold them."""
+        try:
+            (folder / MODEL).write_bytes(cards.to_bytes(self.model, self.card))
+            torch.save({"optimizer": self.optimizer}, folder / STATE)
+            (folder / PROGRESS).write_text(self.progress)
+        except (OSError, RuntimeError) as error:  # torch's own, where a disk is full
+            raise Failure(
+                f"{folder}: cannot hold a checkpoint: {history.reason(error)}; "
+                "make room there, or set TMPDIR"
+            ) from error
 
 
 def _copied(value: Any) -> Any:
