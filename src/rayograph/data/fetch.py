@@ -141,6 +141,7 @@ class Fetcher:
     ) -> None:
         """Fill `into` from the node's cache, else from the store, and verify it."""
         key = f"{self._dataset.manifest.fingerprint[:16]}/{self._split}-{number}"
+        self._began[number] = time.monotonic()  # another may stall with the lock
         with cache.alone(key, self._ranges.closed):
             if cache.read(key, into):
                 if dataset.digest(into) == batch.xxh3:
