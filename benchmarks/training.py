@@ -81,7 +81,8 @@ def rounds(runs: str, count: int, words: list[str]) -> list[tuple[Run, Run]]:
         both.append((ours, other))
         print(
             f"  round {number + 1}: ours {ours.films_per_s:.1f}, bare {other.films_per_s:.1f} "
-            f"films/s; an epoch with all {ours.whole_s:.2f} and {other.whole_s:.2f} s",
+            f"films/s; an epoch with all {ours.whole_s:.2f} and {other.whole_s:.2f} s; "
+            f"waited for films {ours.waited:.1%} of the steps",
             flush=True,
         )
     return both

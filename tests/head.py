@@ -15,6 +15,7 @@ from tests import seaweed
 REPOSITORY = Path(__file__).parents[1]
 START_S = 120
 CPUS = 4
+PORTS = 3  # in a row: the head's, its dashboard's, and of the agent that starts jobs
 SUBMIT = ("--working-dir", ".", "--runtime-env", "job/runtime_env.yaml",
           "--entrypoint-num-cpus", "0", "--")  # fmt: skip
 START = ("-m", "ray.scripts.scripts", "start")
@@ -24,13 +25,15 @@ START = ("-m", "ray.scripts.scripts", "start")
 def head(home: Path) -> Iterator[dict[str, str]]:
     """A head with its dashboard; yields the environment of those who submit jobs to it."""
     python = bare(home)
-    port, dashboard = seaweed.free_ports(2), seaweed.free_ports(2) + 1
+    port = seaweed.free_ports(PORTS)
+    dashboard, agent = port + 1, port + 2  # another Ray here has the usual ones
     environment = nodes_environment(home)
     with (home / "log").open("w") as log:
         process = subprocess.Popen(
             [
                 python, *START, "--head", "--block",
-                f"--port={port}", f"--dashboard-port={dashboard}", f"--num-cpus={CPUS}",
+                f"--port={port}", f"--dashboard-port={dashboard}",
+                f"--dashboard-agent-listen-port={agent}", f"--num-cpus={CPUS}",
                 "--include-dashboard=true", f"--temp-dir=/tmp/rayograph-{os.getpid()}",
             ],
             env=environment, stdout=log, stderr=log, start_new_session=True,
