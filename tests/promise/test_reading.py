@@ -21,6 +21,7 @@ from rayograph.data import order, phantom, stream
 from rayograph.data.cache import Cache
 from rayograph.data.dataset import Dataset
 from rayograph.data.options import PackOptions
+from rayograph.storage.connections import SILENT_S
 from tests import faults
 from tests.conftest import REPOSITORY, packing
 from tests.faults import Fault
@@ -156,7 +157,7 @@ def test_an_interrupted_reader_ends_at_once_though_the_store_stalls(bucket: str)
             time.sleep(0.05)
         time.sleep(1)
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=5)
+        process.communicate(timeout=SILENT_S - 3)  # after which a stalled socket is given up anyway
 
 
 def test_a_cache_is_filled_once_by_all_and_then_the_store_is_left_alone(
