@@ -26,7 +26,7 @@ check: .venv/installed ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-bench: .venv-bench/installed ## reading films: ours, the peers, the limits; 20 minutes, 2 quiet cores
+bench: .venv-bench/installed ## reading films: ours, the peers, the limits; 40 minutes, 2 quiet cores
 	.venv-bench/bin/python -m benchmarks.loading $(BENCH)
 
 clean:
