@@ -261,11 +261,24 @@ def test_a_trial_with_impossible_options_names_the_ledger(corpus: Path) -> None:
         SweepFolder(str(place.parent)).ledger(artefacts.config(corpus))
 
 
-@pytest.mark.parametrize("head", [b"p\xe4th", b"p" * 100_000], ids=["latin-1", "long"])
-def test_a_table_with_strange_columns_is_an_error(tmp_path: Path, head: bytes) -> None:
-    (tmp_path / "films.csv").write_bytes(head + b",label\na.png,ill\n")
+LONG = b"p" * 100_000
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        b"p\xe4th,label,who\na.png,ill,1\n",
+        LONG + b",label,who\na.png,ill,1\n",
+        b"path,label,who,split\na.png,ill,1," + LONG + b"\n",
+        b"path,label,who\na.png," + LONG + b",1\n",
+        b"path,label,who\n" + 2 * (LONG + b",ill,1\n"),
+    ],
+    ids=["latin-1", "column", "split", "label", "path"],
+)
+def test_a_strange_table_is_a_short_error(tmp_path: Path, table: bytes) -> None:
+    (tmp_path / "films.csv").write_bytes(table)
     with pytest.raises(UserError, match=r"films\.csv: ") as told:
-        open_source(str(tmp_path / "films.csv"), PackOptions())
+        open_source(str(tmp_path / "films.csv"), PackOptions(patient_column="who"))
     assert len(str(told.value)) < 1000
 
 

@@ -247,7 +247,7 @@ def _check_rows(
             )
     path, count = Counter(paths).most_common(1)[0]
     if count > 1:
-        raise UserError(f"{uri}: {path} stands in {count} rows; a film has one")
+        raise UserError(f"{uri}: {path[:SHOWN]} stands in {count} rows; a film has one")
 
 
 def _part(uri: str, value: Any) -> str | None:
@@ -255,15 +255,17 @@ def _part(uri: str, value: Any) -> str | None:
         return None
     part = PARTS.get(str(value).strip().lower())
     if part is None:
-        raise UserError(f"{uri}: unknown split {value!r}; use train, val or test")
+        raise UserError(f"{uri}: unknown split {str(value)[:SHOWN]!r}; use train, val or test")
     return part
 
 
 def _classes(uri: str, films: tuple[Listed, ...], options: PackOptions) -> tuple[str, ...]:
     names = sorted({film.label for film in films})
     if len(names) < 2:
-        raise UserError(f"{uri}: only the class {names[0]}; a classifier needs two or more")
+        raise UserError(f"{uri}: only the class {names[0][:SHOWN]}; a classifier needs two or more")
     if options.negative is not None and options.negative not in names:
-        raise UserError(f"pack.negative={options.negative}: no such class; there are {names}")
+        raise UserError(
+            f"pack.negative={options.negative}: no such class; there are {str(names)[:SHOWN]}"
+        )
     first = options.negative or next((n for n in names if n.lower() in NEGATIVE), names[0])
     return (first, *(name for name in names if name != first))
