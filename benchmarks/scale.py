@@ -154,9 +154,8 @@ def counted() -> Told:
         environment = stack.enter_context(seaweed.store(folder))
         os.environ.update(environment)
         place = f"s3://{seaweed.BUCKET}/scale"
-        made.dataset(
-            place, REAL_FILMS, BATCH_ROWS, SHARD_ROWS // BATCH_ROWS * BATCH_ROWS, made.phantoms(16)
-        )
+        shard_rows = SHARD_ROWS // BATCH_ROWS * BATCH_ROWS
+        made.dataset(place, REAL_FILMS, BATCH_ROWS, shard_rows, made.phantoms(16))
         batches = Dataset.open(place).split("train").batches
         even, volume = len(batches) / REAL_WORLD, sum(b.bytes for _, b in batches) / REAL_WORLD
         told: dict[str, list[float]] = {"requests": [], "bytes": [], "twice": [], "resumed": []}

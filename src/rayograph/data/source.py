@@ -223,9 +223,8 @@ def _read_table(uri: str, wanted: list[str], *optional: str) -> Any:
         raise UserError(f"{uri}: no film found; the table has no rows")
     try:
         for name in set(text) & set(names):
-            table = table.set_column(
-                names.index(name), name, pc.cast(table.column(name), pa.string())
-            )
+            column = pc.cast(table.column(name), pa.string())
+            table = table.set_column(names.index(name), name, column)
     except pa.ArrowException as error:
         raise UserError(f"{uri}: column {name} is not text: {error}") from None
     return table

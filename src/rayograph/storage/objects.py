@@ -31,7 +31,7 @@ class Entry(NamedTuple):
 
 
 def read(uri: str) -> bytes:
-    """The whole of an original, or of a document that may come from elsewhere."""
+    """The whole of an original or a small document."""
     uri = absolute(uri)
     if is_local(uri):
         return fetch(uri)
@@ -47,7 +47,7 @@ def read(uri: str) -> bytes:
 
 
 def fetch(uri: str) -> bytes:
-    """The whole of a dataset's manifest, a checkpoint or a model."""
+    """The same without smart_open, whose import takes a while: manifests, checkpoints, models."""
     uri = absolute(uri)
     if is_local(uri):
         return patiently("read", uri, Path(uri).read_bytes)
@@ -171,7 +171,7 @@ def _media_type(key: str) -> str:
     """An object's type by its name: browsers show pages by it, and stores choose what to compress.
 
     SeaweedFS compresses what has no type if it looks worth it, films for one, and then decompresses
-    whole chunks for each part that is read: three times the CPU time.
+    whole chunks for each part that is read: `python -m benchmarks.serving`.
     """
     return MEDIA_TYPES.get(Path(key).suffix) or mimetypes.guess_type(key)[0] or UNKNOWN
 

@@ -20,7 +20,7 @@ class Ranges:
 
     def __init__(self) -> None:
         self._connections = Connections()
-        self.closed = self._connections.closed
+        self.closed = self._connections.closed  # set by `close`, for those who wait
         self._signed: dict[str, tuple[float, str]] = {}
 
     def read(self, uri: str, offset: int, into: memoryview) -> None:
