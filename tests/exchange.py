@@ -35,8 +35,8 @@ class Exchange:
     def run(self) -> None:
         """Serve requests until one side has enough of it."""
         try:
-            while (head := self._client.head()) and self._one(head):
-                pass
+            while (head := self._client.head()) and not self._gone.is_set() and self._one(head):
+                pass  # SHUT_RD stops no bytes that come after it, so `head` may well have one
             raise Gone if self._gone.is_set() else Ended
         except Ended:
             for wire in filter(None, (self._client, self._store)):

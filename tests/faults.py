@@ -168,6 +168,8 @@ class Proxy:
                 exchange = Exchange(self, server.accept()[0])
                 with self._lock:
                     self._open.add(exchange)
+                if server.fileno() < 0:  # closed since the connection was accepted
+                    exchange.leave()
                 threading.Thread(target=self._serve, args=(exchange,), daemon=True).start()
 
     def _serve(self, exchange: Exchange) -> None:
