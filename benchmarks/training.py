@@ -3,9 +3,10 @@
     python -m benchmarks.training [--rounds N] [--epochs N] [--films N] [--out FILE.json]
 
 ResNet-18 at 128 pixels, two workers of one thread on CPUs. Ours is `rayograph train`: Ray, shards
-from SeaweedFS, validation, checkpoints into the store. The other is `benchmarks.bare`, two
-processes of torchrun; the store runs beside both. Rounds alternate, and so does who begins. Films/s
-are of training alone, as both write them; the first epoch, which starts things, is left out.
+from SeaweedFS, validation, checkpoints into the store; and the same under torchrun, which shows
+what is Ray's. The other is `benchmarks.bare`, two processes of torchrun; the store runs beside all.
+The three take turns, and so does who begins. Films/s are of training alone, as all write them; the
+first epoch, which starts things, is left out.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +31,8 @@ from rayograph.train.clock import PARTS
 
 TARGET = 0.97
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}
+PYTHON = [sys.executable, "-m"]
+TORCHRUN = [*PYTHON, "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m"]
 
 
 @dataclass(frozen=True)
@@ -40,9 +44,9 @@ class Run:
     waited: float  # for films, as a part of the steps' time
 
 
-def job(runs: str, name: str, words: list[str]) -> Run:
+def job(launcher: list[str], runs: str, name: str, words: list[str]) -> Run:
     """Ours: `rayograph train`; an epoch's line is printed once its checkpoint is committed."""
-    command = [sys.executable, "-m", "rayograph.cli", "train", "demo", *words, f"run.name={name}"]
+    command = [*launcher, "rayograph.cli", "train", "demo", *words, f"run.name={name}"]
     with subprocess.Popen(
         command, env={**os.environ, **ONE_THREAD}, stderr=subprocess.PIPE, text=True
     ) as process:
@@ -62,30 +66,32 @@ def bare(words: list[str]) -> Run:
     """The other: torchrun with two processes."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder, "rows.jsonl")
-        command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-        command += ["--nproc-per-node=2", "-m", "benchmarks.bare", str(out), *words]
+        command = [*TORCHRUN, "benchmarks.bare", str(out), *words]
         subprocess.run(command, env={**os.environ, **ONE_THREAD}, check=True)
         rows = [json.loads(line) for line in out.read_text().splitlines()][1:]
     rates, wholes = ([row[name] for row in rows] for name in ("films_per_s", "whole_s"))
     return Run(statistics.median(rates), statistics.median(wholes), 0.0)
 
 
-def rounds(runs: str, count: int, words: list[str]) -> list[tuple[Run, Run]]:
-    """Both, in turn."""
-    both = []
+def rounds(runs: str, count: int, words: list[str]) -> list[dict[str, Run]]:
+    """All three, in turn."""
+    contenders: dict[str, Callable[[int], Run]] = {
+        "bare": lambda _: bare(words),
+        "ours": lambda number: job(PYTHON, runs, f"ray{number}", words),
+        "without Ray": lambda number: job(TORCHRUN, runs, f"torchrun{number}", words),
+    }
+    found = []
     for number in range(count):
-        if number % 2:
-            ours, other = job(runs, f"round{number}", words), bare(words)
-        else:
-            other, ours = bare(words), job(runs, f"round{number}", words)
-        both.append((ours, other))
-        print(
-            f"  round {number + 1}: ours {ours.films_per_s:.1f}, bare {other.films_per_s:.1f} "
-            f"films/s; an epoch with all {ours.whole_s:.2f} and {other.whole_s:.2f} s; "
-            f"waited for films {ours.waited:.1%} of the steps",
-            flush=True,
-        )
-    return both
+        names = list(contenders)[:: -1 if number % 2 else 1]
+        runs_of = {name: contenders[name](number) for name in names}
+        for name, run in runs_of.items():
+            print(
+                f"  round {number + 1}: {name} {run.films_per_s:.1f} films/s; an epoch with all "
+                f"{run.whole_s:.2f} s; waited for films {run.waited:.1%} of the steps",
+                flush=True,
+            )
+        found.append(runs_of)
+    return found
 
 
 def main() -> None:
@@ -107,15 +113,18 @@ def main() -> None:
             f"train.epochs={given.epochs}", "cluster.workers=2", "cluster.cpus_per_worker=1",
         ]  # fmt: skip
         films = prepare.dataset(configs.load("demo", words)).split("train").rows
-        both = rounds(runs, given.rounds, words)
-    speed = [ours.films_per_s / other.films_per_s for ours, other in both]
-    whole = [other.whole_s / ours.whole_s for ours, other in both]
+        found = rounds(runs, given.rounds, words)
+
+    def share(name: str) -> list[float]:
+        return [each[name].films_per_s / each["bare"].films_per_s for each in found]
+
+    whole = [each["bare"].whole_s / each["ours"].whole_s for each in found]
     figures = [
-        Figure("ours", statistics.median(ours.films_per_s for ours, _ in both), "films/s"),
-        Figure("bare", statistics.median(other.films_per_s for _, other in both), "films/s"),
-        Figure("ours / bare, median of the rounds", statistics.median(speed), least=TARGET),
-        Figure("the same, worst round", min(speed)),
-        Figure("waited for films, of our steps' time", max(ours.waited for ours, _ in both)),
+        Figure("bare", statistics.median(e["bare"].films_per_s for e in found), "films/s"),
+        Figure("ours / bare, median of the rounds", statistics.median(share("ours")), least=TARGET),
+        Figure("the same, worst round", min(share("ours"))),
+        Figure("ours without Ray / bare", statistics.median(share("without Ray"))),
+        Figure("waited for films, of our steps' time", max(e["ours"].waited for e in found)),
         Figure("whole epochs, with validation and checkpoint", statistics.median(whole)),
     ]
     title = (
