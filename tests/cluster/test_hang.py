@@ -18,7 +18,7 @@ from tests.conftest import REPOSITORY
 
 pytestmark = pytest.mark.cluster
 HANG_S = 10
-CHUNK = 2**27
+CHUNK = 2**27  # bytes, less than a worker has: its death makes room enough
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ def test_a_worker_killed_for_its_memory_is_recovered_from(
     before, taken, began = workers(run), [], time.monotonic()
     while all(Path(f"/proc/{pid}").exists() for pid in before):
         assert time.monotonic() - began < 120
-        if psutil.virtual_memory().available > least - CHUNK:  # more would cost more than a worker
+        if psutil.virtual_memory().available > least - CHUNK:
             taken.append(bytearray(b"x") * CHUNK)  # this process takes what a worker dies for
         time.sleep(0.05)
     taken.clear()
