@@ -48,6 +48,8 @@ def connected(cpus: int, dashboard: bool = False) -> Iterator[None]:
     else:
         options |= {"address": "local", "include_dashboard": dashboard}
         options["num_cpus"] = max(cpus, os.cpu_count() or 1)
+        # An actor less: nobody takes this machine back.
+        os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
     on_sigterm = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(**options)
