@@ -17,7 +17,7 @@ from rayograph.errors import Failure, UserError
 from rayograph.train import local
 
 MUST_AGREE = ("python", "rayograph", "ray", "torch")  # the others may matter
-SLOW_READ, SLOW_ANSWER = 20e6, 0.1  # bytes/s, s; a worker wants some 10 MB/s (docs/guide.md)
+SLOW_READ, SLOW_ANSWER = 20e6, 0.1  # bytes/s, s; a GPU worker wants some 10 MB/s and more
 CLOCK_WARN, CLOCK_FAIL = 1.0, 60.0  # s; a store refuses requests that are some minutes off
 SHM_WANTED, DISK_WANTED = 1e9, 20e9  # bytes
 SLOW_SUM = 50e6  # bytes/s; ResNet-50 sums 100 MB a step

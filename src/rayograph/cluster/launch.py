@@ -31,7 +31,7 @@ from rayograph.train.world import TIMEOUT
 
 RESIZE_S = 30.0  # between two looks for room for more workers; a resize is a restart
 AGAIN_S = 5.0
-STOP_S = 100  # `ray job stop` and Kubernetes are told to wait for 120
+STOP_S = 100  # RAY_JOB_STOP_WAIT_TIME_S=120, in k8s/ and cluster.yaml, gives it 120
 log = logging.getLogger("rayograph.launch")
 
 

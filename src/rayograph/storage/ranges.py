@@ -46,7 +46,7 @@ class Ranges:
         self._connections.close()
 
     def _get(self, uri: str, offset: int, into: memoryview) -> int:
-        """A ranged GET at a third of boto3's cost; boto3 explains, or follows, a refusal."""
+        """A ranged GET at a fifth of boto3's cost; boto3 explains, or follows, a refusal."""
         try:
             return self._connections.get(self._url(uri), offset, into)
         except Refused:
