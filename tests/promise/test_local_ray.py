@@ -59,3 +59,23 @@ def test_a_stopped_run_says_how_to_go_on_and_goes_on(
     after = folder.history()
     assert after[: len(before)] == before
     assert [row["epoch"] for row in after] == list(range(1, len(after) + 1))
+
+
+@pytest.mark.cluster
+def test_a_run_goes_from_ray_to_one_process_and_back(packed: Dataset, tmp_path: Path) -> None:
+    words = ["train", "demo", f"data.uri={packed.uri}", f"run.storage={tmp_path}"]
+    words += ["data.image_size=32", "model.width=4", "model.depth=2", "checkpoint.keep=1"]
+    folder = RunFolder(f"{tmp_path}/demo")
+    names: list[str] = []
+    for epochs, launcher in ((2, ""), (5, "torch.distributed.run"), (6, "")):
+        one = ["--standalone", "--nproc-per-node=1", "-m", "rayograph.cli"]
+        command = [sys.executable, "-m", *([launcher, *one] if launcher else ["rayograph.cli"])]
+        done = subprocess.run(
+            [*command, *words, f"train.epochs={epochs}"],
+            cwd=REPOSITORY, check=False, capture_output=True, text=True,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        found = [row["checkpoint"] for row in folder.history()]
+        assert len(found) == epochs
+        assert found[: len(names)] == names, "no epoch was trained twice"
+        names = found

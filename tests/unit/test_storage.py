@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import boto3
@@ -39,6 +40,30 @@ def test_what_is_written_is_read_listed_and_deleted(place: str) -> None:
     storage.delete([one, two])
     assert not storage.exists(one)
     assert list(storage.listing(place)) == []
+
+
+def test_what_vanishes_while_a_folder_is_listed_is_no_error(tmp_path: Path) -> None:
+    place = str(tmp_path)
+    storage.write(f"{place}/stays", b"")
+    done = threading.Event()
+
+    def bustle() -> None:
+        while not done.is_set():
+            names = [f"{place}/{folder}/{name}" for folder in "abc" for name in "defgh"]
+            for name in names:
+                storage.write(name, b"12")
+            storage.delete(names)
+
+    thread = threading.Thread(target=bustle)
+    thread.start()
+    try:
+        for _ in range(1000):
+            entries = list(storage.listing(place))
+            assert entries[-1] == (f"{place}/stays", 0)
+    finally:
+        done.set()
+        thread.join()
+    assert [entry.uri for entry in storage.listing(place)] == [f"{place}/stays"]
 
 
 def test_a_large_object_goes_up_in_parts_and_comes_back(place: str, tmp_path: Path) -> None:

@@ -96,8 +96,12 @@ def test_what_changes_no_result_makes_no_other_run(packed: Dataset, tmp_path: Pa
         "cluster.hang_s=60", "checkpoint.every=30 s", "train.micro_batch=50", "train.on_nan=skip",
     ):  # fmt: skip
         assert folder.check(settings(packed, tmp_path, other)) == 1, "an epoch is behind it"
+    other = settings(packed, tmp_path, "optim.lr=0.1")
     storage.delete([f"{folder.uri}/history.jsonl"])
-    assert folder.check(settings(packed, tmp_path, "optim.lr=0.1")) == 0, "nothing to go on from"
+    with pytest.raises(UserError, match=r"was begun with another optim\.lr"):
+        folder.check(other)  # it would go on from the checkpoint, which a crash left unpublished
+    storage.delete([f"{folder.latest()}/{state.PROGRESS}"])
+    assert folder.check(other) == 0, "nothing to go on from"
 
 
 def test_what_a_crash_at_the_very_end_left_of_snapshots_goes(

@@ -12,6 +12,7 @@ import ray
 import ray.exceptions
 import ray.train
 import ray.train.torch
+from ray.train.v2._internal.exceptions import WorkerGroupStartupTimeoutError
 from ray.train.v2.api.callback import UserCallback
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -55,7 +56,9 @@ def fit(
     the workers' own reason.
     """
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    board = Board.options(scheduling_strategy=here).remote()  # type: ignore[attr-defined]
+    board = Board.options(  # type: ignore[attr-defined]
+        scheduling_strategy=here, max_restarts=-1, max_task_retries=-1
+    ).remote()
     job = {"config": config.model_dump(mode="json"), "dataset": dataset.uri, "board": board}
     try:
         with shown(board, show), listening() as stop:
@@ -93,15 +96,18 @@ def _outlasting(trainer: Callable[[], Any], board: Any, stop: Stop) -> None:
     that says what was to be written.
     """
     first: tuple[float, Exception] | None = None
-    rows = 0
+    before = 0
     while True:
         try:
             _wait(trainer(), board, stop)
             return
         except (ray.train.ControllerError, ray.exceptions.RayActorError) as error:
-            done = len(ray.get(board.after.remote(0)))
-            if first is None or done > rows:
-                first, rows = (time.monotonic(), error), done
+            cause = getattr(error, "controller_failure", None)
+            if isinstance(cause, WorkerGroupStartupTimeoutError):  # there was no room, four times
+                raise
+            progress = ray.get(board.progress.remote())
+            if first is None or progress != before:
+                first, before = (time.monotonic(), error), progress
             if time.monotonic() - first[0] > storage.PATIENCE_S:
                 raise first[1] from error
             told = _cause([error])

@@ -24,7 +24,9 @@ class Board:
         self._stop = False
         self._listeners = 0
         self._starts = 0
+        self._workers = self._most = 0  # of the latest start, and of any since a saved step
         self._position: tuple[int, int] | None = None
+        self._progress = 0
         self._fell = ""
         self._saved: str | None = None
 
@@ -38,8 +40,14 @@ class Board:
         self._listeners += 1
         return self._stop
 
-    def enter(self) -> Exception | None:
-        """A start of the workers; why not, where there were too many without a step."""
+    def enter(self, workers: int) -> Exception | None:
+        """A start of so many workers; why not, where there were too many without a step.
+
+        More workers than before have not ended: there was room for them, and starts count anew.
+        """
+        self._workers = workers
+        if workers > self._most:
+            self._most, self._starts = workers, 0
         self._starts += 1
         if self._starts > STARTS:
             lost = "killed, or their machine was lost; checkpoint.every='5 min' saves more often"
@@ -55,8 +63,9 @@ class Board:
         `saved` is the checkpoint there, if there is one.
         """
         self._saved = saved
+        self._progress += 1
         if position != self._position:
-            self._position, self._starts = position, 1
+            self._position, self._starts, self._most = position, 1, self._workers
 
     def fell(self, reason: str) -> None:
         """Say what ended the workers."""
@@ -65,11 +74,16 @@ class Board:
     def add(self, row: Mapping[str, Any], saved: str | None) -> None:
         """Put up an epoch's row and its checkpoint; a repeated attempt's replace the first."""
         self._rows[row["epoch"]] = row
+        self._progress += 1
         self._saved = saved or self._saved
 
     def saved(self) -> str | None:
         """The newest checkpoint that is known to be complete; there may be later snapshots."""
         return self._saved
+
+    def progress(self) -> int:
+        """A number that is another one once the workers have begun, or ended an epoch."""
+        return self._progress
 
     def refuse(self, reason: Exception) -> None:
         """Say that what was asked cannot be trained."""

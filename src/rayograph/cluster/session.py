@@ -12,6 +12,7 @@ import ray.exceptions
 from rich.console import Console
 from rich.progress import track
 
+from rayograph import storage
 from rayograph.errors import Failure, UserError
 
 T = TypeVar("T")
@@ -68,7 +69,12 @@ def run(what: str, function: Callable[[T], R], items: Sequence[T]) -> Iterator[R
 
     No more tasks wait than twice the CPUs, so that results do not pile up in memory.
     """
-    task: Any = ray.remote(num_cpus=1, max_retries=3)(function)
+
+    def reaching(item: T) -> R:
+        storage.vouch()  # the driver has reached it
+        return function(item)
+
+    task: Any = ray.remote(num_cpus=1, max_retries=3)(reaching)
     limit = 2 * max(1, int(ray.cluster_resources().get("CPU", 1)))
     waiting: deque[Any] = deque()
     rest = iter(items)

@@ -42,13 +42,15 @@ def work(job: Mapping[str, Any]) -> None:
     world = worlds.current(config.cluster)
     storage.vouch()  # the driver has reached it
     board = job["board"]
-    if world.agree(lambda: ray.get(board.enter.remote())) is not None:
+    if world.agree(lambda: ray.get(board.enter.remote(world.size))) is not None:
         return
     reporter = RayReporter(config, board)
     refuse = board.refuse.remote  # what every worker meets; to raise it would start again
+    opened: list[Dataset] = []
+    cache = prepare.cache(config.data)
     try:
-        dataset = Dataset.open(job["dataset"], prepare.cache(config.data))
-        trainer = start(config, dataset, reporter, world)
+        world.agree(lambda: opened.append(Dataset.open(job["dataset"], cache)), everyone=True)
+        trainer = start(config, opened[0], reporter, world)
     except UserError as error:
         ray.get(refuse(error))
         return

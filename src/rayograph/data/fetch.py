@@ -76,7 +76,8 @@ class Fetcher:
             return ready
         futures = self._asked[number]
         while True:
-            wait(futures, timeout=LATE_S / 4, return_when=FIRST_COMPLETED)
+            pending = [future for future in futures if not future.done()]
+            wait(pending, timeout=LATE_S / 4, return_when=FIRST_COMPLETED)
             done = [future for future in futures if future.done()]  # wait misses the cancelled
             good = [future for future in done if not future.cancelled() and not future.exception()]
             if good:

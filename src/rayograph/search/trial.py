@@ -35,6 +35,7 @@ def trial(given: Mapping[str, Any], job: Mapping[str, Any]) -> None:
     that all trials share, and whether the scheduler hands weights over. What goes wrong is
     reported, not raised, so that Tune starts again only what has lost its process.
     """
+    storage.vouch()  # the driver has reached it
     name, point = tune.get_context().get_trial_name(), given["point"]
     run, source = _place(name, point)
     shared = configs.parse(job["config"])

@@ -3,8 +3,9 @@
 import io
 import mimetypes
 import os
+import secrets
 import shutil
-import tempfile
+import stat
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import lru_cache
@@ -102,8 +103,7 @@ def listing(uri: str) -> Iterator[Entry]:
     """Every object or file below `uri`, by name; nothing where nothing lies."""
     uri = absolute(uri)
     if is_local(uri):
-        for path in sorted(filter(Path.is_file, Path(uri).rglob("*")), key=Path.as_posix):
-            yield Entry(str(path), path.stat().st_size)
+        yield from patiently("list", uri, lambda: sorted(_files(uri)))
         return
     bucket, key = bucket_and_key(uri)
     request: dict[str, Any] = {"Bucket": bucket, "Prefix": f"{key}/" if key else ""}
@@ -139,6 +139,21 @@ def filesystem(uri: str) -> tuple[Any, str]:
         parts = urlsplit(endpoint)
         options |= {"scheme": parts.scheme, "endpoint_override": parts.netloc}
     return pyarrow.fs.S3FileSystem(**options), uri.removeprefix("s3://")
+
+
+def _files(folder: str) -> Iterator[Entry]:
+    """The files below a folder; those that vanish meanwhile are no error."""
+
+    def refuse(error: OSError) -> None:
+        if not isinstance(error, (FileNotFoundError, NotADirectoryError)):
+            raise error
+
+    for place, _, names in os.walk(folder, onerror=refuse):
+        for path in (Path(place, name) for name in names):
+            with suppress(FileNotFoundError):
+                found = path.stat()
+                if stat.S_ISREG(found.st_mode):
+                    yield Entry(str(path), found.st_size)
 
 
 def _delete(uri: str) -> None:
@@ -179,18 +194,15 @@ def _media_type(key: str) -> str:
 def _replace(path: Path, source: BinaryIO) -> None:
     """Write beside `path`, flush to disk, then rename over it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        with beside.open("xb") as file:
             shutil.copyfileobj(source, file)
             file.flush()
             os.fsync(file.fileno())
-        mask = os.umask(0)
-        os.umask(mask)
-        Path(name).chmod(0o666 & ~mask)  # mkstemp's own mode hides the file from everyone else
-        Path(name).replace(path)
+        beside.replace(path)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        beside.unlink(missing_ok=True)
         raise
 
 

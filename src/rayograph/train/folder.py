@@ -15,6 +15,7 @@ from rayograph.train import history, state, tensorboard
 
 CONFIG, ENVIRONMENT, HISTORY = "config.yaml", "environment.json", "history.jsonl"
 MODEL_JSON = "model.json"
+RAYS = "checkpoint_manager_snapshot.json"  # Ray Train's own record of checkpoints
 CHECKPOINT = re.compile(r"checkpoint_(\d{4,})_[0-9a-f]{8}")
 SNAPSHOT = re.compile(r"snapshot_(\d{4,})_(\d{6,})_[0-9a-f]{8}")  # inside an epoch
 MAY_CHANGE = (
@@ -52,7 +53,7 @@ class RunFolder:
         """
         place = storage.join(self.uri, CONFIG)
         rows = self.history()
-        if rows or self.snapshots():
+        if rows or self._complete(CHECKPOINT) or self.snapshots():
             _refuse_other_config(self.uri, _config(place), config)
             if history.finished(rows, config.train):
                 more = "patience" if rows[-1]["epoch"] < config.train.epochs else "epochs"

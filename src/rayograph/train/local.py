@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from rayograph import storage
 from rayograph.config import Config, parse
 from rayograph.data import prepare
 from rayograph.errors import Failure, Stopped, UserError
@@ -40,6 +41,7 @@ def _run(config: Config, world: World, show: Callable[[Mapping[str, Any]], None]
     cluster = config.cluster.model_copy(update={"workers": world.size})
     config = parse(config.model_copy(update={"cluster": cluster}).model_dump())
     world.agree(begin)
+    storage.vouch()  # rank 0 has reached it
     dataset = prepare.dataset(config)
     with listening() as stop:
         reporter = FolderReporter(config, world, show, stop.asked)

@@ -58,7 +58,11 @@ class FolderReporter:
         self.saved: str | None = None  # the newest complete checkpoint that is known of
 
     def latest(self) -> str | None:
-        """The newest complete checkpoint in the folder, published where it is not yet."""
+        """The newest complete checkpoint in the folder, published where it is not yet.
+
+        Ray Train's record of the run goes: it would not know of what is made here.
+        """
+        storage.delete([storage.join(self._folder.uri, folder.RAYS)])
         found = self._folder.latest()
         if found:
             self._folder.publish(found, self._config.train.select)
