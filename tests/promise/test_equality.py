@@ -119,6 +119,25 @@ def test_the_losses_are_the_same_for_any_number_of_workers(packed: Dataset, tmp_
                 assert abs(a[name] - b[name]) < rounding, (name, a, b)
 
 
+def test_no_thread_of_the_group_is_left_to_abort_a_process_that_ends(
+    packed: Dataset, tmp_path: Path
+) -> None:
+    script = tmp_path / "script.py"
+    script.write_text("""
+import sys
+from pathlib import Path
+from rayograph import config
+from rayograph.train import local
+local.run(config.load("demo", sys.argv[1:]), lambda row: None)
+names = [path.read_text() for path in Path("/proc/self/task").glob("*/comm")]
+assert not any("gloo" in name for name in names), names
+""")
+    words = [f"data.uri={packed.uri}", f"run.storage={tmp_path}", "data.image_size=32", *GROUP]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    done = subprocess.run([*command, str(script), *words], capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+
+
 def test_small_forward_passes_change_nothing_but_memory(packed: Dataset, tmp_path: Path) -> None:
     for name, extra in (("whole", ()), ("parts", ("train.micro_batch=2",))):
         finish(torchrun(2, tmp_path / name, packed, *GROUP, *extra))

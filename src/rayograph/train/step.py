@@ -2,6 +2,7 @@
 
 import logging
 import math
+import weakref
 from contextlib import nullcontext
 
 import torch
@@ -53,7 +54,9 @@ class Stepper:
         self.ddp: nn.Module = state.model
         if world.size > 1:
             self.ddp = DistributedDataParallel(state.model, gradient_as_bucket_view=True)
-            self.ddp.register_comm_hook(dist.group.WORLD, self._sum_gradients)
+            # Weak, since Python cannot see what DDP's C++ holds: as a circle it would never go, nor
+            # would gloo's threads, which may then abort a process that ends.
+            self.ddp.register_comm_hook(weakref.proxy(self), _sum_gradients)
         self.class_weights = self._class_weights()
 
     def warm_up(self) -> None:
@@ -186,16 +189,6 @@ class Stepper:
     def _buffers(self) -> dict[str, Tensor]:
         return {name: buffer.clone() for name, buffer in self.state.model.named_buffers()}
 
-    def _sum_gradients(
-        self,
-        group: dist.ProcessGroup,
-        bucket: dist.GradBucket,  # type: ignore[name-defined]
-    ) -> torch.futures.Future[Tensor]:
-        """What DDP does by itself; and the last bucket tells that this worker's work is done."""
-        if bucket.is_last():
-            self.clock.lap("compute")
-        return allreduce_hook(group, bucket)
-
     def _update(self) -> None:
         optim.clip(self.state.model, self.config.optim)
         self.state.optimizer.step()
@@ -226,3 +219,15 @@ class Stepper:
         split = self.dataset.split("train")
         counts = torch.tensor([split.labels[name] for name in self.dataset.manifest.classes])
         return (counts.sum() / (len(counts) * counts)).to(self.world.device)
+
+
+def _sum_gradients(
+    stepper: Stepper,
+    bucket: dist.GradBucket,  # type: ignore[name-defined]
+) -> torch.futures.Future[Tensor]:
+    """What DDP does by itself; and the last bucket tells that this worker's work is done."""
+    if bucket.is_last():
+        stepper.clock.lap("compute")
+    group = dist.group.WORLD
+    assert group is not None
+    return allreduce_hook(group, bucket)
