@@ -1,0 +1,1 @@
+"""Loss curves that must not move: by a bit on one machine, by rounding on another."""

@@ -1,0 +1,46 @@
+"""The curves of this machine, from one process and from two."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy
+import torch
+
+from rayograph.data import phantom
+from rayograph.data.options import PackOptions
+from tests.conftest import packing
+from tests.head import REPOSITORY
+
+GOLDEN = Path(__file__).parent / "losses.json"
+FILMS = 1500  # 64 lanes need 1,009 training films
+
+
+def machine() -> str:
+    """What the last bits of a loss hang on: the processor's abilities and the libraries."""
+    cpu = Path("/proc/cpuinfo").read_text().splitlines()
+    able = [line for line in cpu if line.startswith(("model name", "flags", "Features"))][:2]
+    told = [*able, torch.__version__, numpy.__version__]
+    return hashlib.sha256("\n".join(told).encode()).hexdigest()[:16]
+
+
+def measured(scratch: Path) -> dict[str, Any]:
+    """The curves by number of processes."""
+    phantom.write(scratch / "films", FILMS, seed=5, size=40)
+    options = PackOptions(size=40, patient_pattern=phantom.PATIENT_PATTERN)
+    dataset = packing(scratch / "films", scratch / "packed", options)
+    found = {}
+    for processes in (1, 2):
+        command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+        command += [f"--nproc-per-node={processes}", "-m", "tests.golden.curves"]
+        done = subprocess.run(
+            [*command, dataset.uri, str(scratch)], cwd=REPOSITORY, check=False,
+            env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        found[str(processes)] = json.loads(done.stdout)
+    return found
