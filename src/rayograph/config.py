@@ -19,7 +19,7 @@ from pydantic.fields import FieldInfo
 from rayograph import storage
 from rayograph.cluster.options import ClusterOptions
 from rayograph.data.options import AugmentOptions, DataOptions, PackOptions, PhantomOptions
-from rayograph.errors import UserError
+from rayograph.errors import UserError, one_line
 from rayograph.models.options import ModelOptions
 from rayograph.search.options import SweepOptions
 from rayograph.train.options import CheckpointOptions, OptimOptions, RunOptions, TrainOptions
@@ -186,12 +186,6 @@ _TextLoader.add_constructor("tag:yaml.org,2002:null", lambda _loader, _node: Non
 LONGEST = 200_000  # characters of a YAML document, of which PyYAML reads 50,000 a second
 
 
-def short(value: object) -> str:
-    """A value, or an error, as a part of one line."""
-    words = " ".join(str(value).split())
-    return words if len(words) <= 200 else f"{words[:200]} …"
-
-
 def _yaml(text: str, place: str) -> Any:
     if len(text) > LONGEST:
         raise UserError(
@@ -200,7 +194,7 @@ def _yaml(text: str, place: str) -> Any:
     try:
         return yaml.load(text, Loader=_TextLoader)  # builds text, lists and mappings only
     except yaml.YAMLError as error:
-        raise UserError(f"{place}: not YAML: {short(error)}") from None
+        raise UserError(f"{place}: not YAML: {one_line(error)}") from None
     except RecursionError:
         raise UserError(f"{place}: not YAML: too deep") from None
 
@@ -227,7 +221,7 @@ def known(key: str) -> None:
     """Raise `UserError` with the nearest known key unless there is such an option."""
     keys = [name for name, _ in fields()]
     if key not in keys:
-        raise UserError(f"{short(key)}: unknown key{_nearest(key, keys)}")
+        raise UserError(f"{one_line(key)}: unknown key{_nearest(key, keys)}")
 
 
 def _override(tree: dict[str, Any], override: str) -> None:
@@ -235,14 +229,14 @@ def _override(tree: dict[str, Any], override: str) -> None:
     room, dot, name = key.partition(".")
     if not (equals and dot and room and name):
         raise UserError(
-            f"{short(override)}: not an override; write key=value, such as train.epochs=5"
+            f"{one_line(override)}: not an override; write key=value, such as train.epochs=5"
         )
     known(key)
     group = tree.setdefault(room, {})
     if group is None:
         group = tree[room] = {}
     if not isinstance(group, dict):
-        raise UserError(f"{room}: must hold options, not {short(group)}")
+        raise UserError(f"{room}: must hold options, not {one_line(group)}")
     group[name] = _yaml(value, override)
 
 
@@ -264,11 +258,11 @@ def _one_line(error: ValidationError) -> str:
     key = ".".join(str(part) for part in first["loc"][:2])
     if first["type"] == "extra_forbidden":
         names = [name for name, _ in fields()] if "." in key else list(Config.model_fields)
-        return f"{short(key)}: unknown key{_nearest(key, names)}"
+        return f"{one_line(key)}: unknown key{_nearest(key, names)}"
     message = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
     if not key:
         return message
     meaning = dict(fields()).get(key)
     about = f" ({meaning.description} [{unit(meaning)}])" if meaning else ""
-    value = "" if isinstance(first["input"], dict) else f"={short(first['input'])}"
-    return f"{short(key)}{value}: {message}{about}"
+    value = "" if isinstance(first["input"], dict) else f"={one_line(first['input'])}"
+    return f"{one_line(key)}{value}: {message}{about}"

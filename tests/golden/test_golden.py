@@ -7,7 +7,7 @@ import pytest
 
 from tests.golden.measure import GOLDEN, machine, measured
 
-ROUNDING = {"train_loss": 1e-3, "val_loss": 5e-3, "val_auroc": 5e-3}  # another processor's
+ROUNDING = {"train_loss": 2e-3, "val_loss": 1e-2, "val_auroc": 1e-2}  # another processor's
 
 
 def test_the_losses_are_those_of_before(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from rayograph import config as configs
 from rayograph import storage
 from rayograph.cluster import probe, session
-from rayograph.errors import Failure, UserError
+from rayograph.errors import Failure, UserError, one_line
 from rayograph.train import local
 
 MUST_AGREE = ("python", "rayograph", "ray", "torch")  # the others may matter
@@ -147,14 +147,14 @@ def _on(node: str, gpu: int = 0) -> Any:
 
 
 def _broken(name: str, error: Exception) -> Line:
-    text = " ".join(str(error).split())
+    text = one_line(error)
     if "No module named" in text or "has no attribute" in text:
         return Line(
             "fail", name,
             "has no rayograph, or an older one; install the same there, or submit with "
             "--runtime-env job/runtime_env.yaml, which brings it",
         )  # fmt: skip
-    return Line("fail", name, f"{text[:300]}; look at its raylet's log")
+    return Line("fail", name, f"{text}; look at its raylet's log")
 
 
 def _versions(name: str, there: Mapping[str, str]) -> Iterator[Line]:
@@ -233,7 +233,7 @@ def _collective(nodes: list[Mapping[str, Any]]) -> Iterator[Line]:
         sums = [w.all_reduce.remote(i, world, place, bool(gpus)) for i, w in enumerate(workers)]
         seconds = max(ray.get(sums, timeout=2 * START_S))
     except (ray.exceptions.RayError, ray.exceptions.GetTimeoutError) as error:
-        reason = " ".join(str(getattr(error, "cause", None) or error).split())[:300]
+        reason = one_line(getattr(error, "cause", None) or error)
         yield Line(
             "fail", "collective",
             f"a sum over {world} {kind} failed: {reason}; workers must reach each other on all "

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import track
 
 from rayograph import storage
-from rayograph.errors import Failure, UserError
+from rayograph.errors import Failure, UserError, one_line
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -56,7 +56,7 @@ def connected(cpus: int, dashboard: bool = False) -> Iterator[None]:
         ray.init(**options)
     except (ConnectionError, RuntimeError, ValueError) as error:
         place = address or "this machine"
-        raise Failure(f"Ray at {place}: {' '.join(str(error).split())}") from None
+        raise Failure(f"Ray at {place}: {one_line(error)}") from None
     signal.signal(signal.SIGTERM, on_sigterm)  # Ray puts its own there
     try:
         yield
@@ -87,5 +87,4 @@ def run(what: str, function: Callable[[T], R], items: Sequence[T]) -> Iterator[R
         except ray.exceptions.RayTaskError as error:
             raise error.cause from None
         except ray.exceptions.RayError as error:
-            reason = " ".join(str(error).split())[:300]
-            raise Failure(f"{what}: a task was lost: {reason}") from None
+            raise Failure(f"{what}: a task was lost: {one_line(error)}") from None

@@ -22,7 +22,7 @@ from rayograph import storage
 from rayograph.data.cache import Cache
 from rayograph.data.codec import arrow_type
 from rayograph.data.message import compressed
-from rayograph.errors import Failure, UserError
+from rayograph.errors import Failure, UserError, one_line
 
 MANIFEST = "dataset.json"
 INDEX = "index.parquet"
@@ -210,9 +210,7 @@ class Dataset:
         try:
             manifest = Manifest.model_validate_json(text)
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"]))
-            raise UserError(f"{place}: not a packed dataset: {where}: {first['msg']}") from None
+            raise UserError(f"{place}: not a packed dataset: {one_line(error)}") from None
         if manifest.fingerprint != manifest.computed_fingerprint():
             raise UserError(f"{place}: its fingerprint does not fit its content; pack again")
         return cls(uri, manifest, None if storage.is_local(uri) else cache)
@@ -241,8 +239,7 @@ class Dataset:
             found = pa.ipc.read_record_batch(pa.py_buffer(data), self.schema)
             found.validate(full=True)
         except (pa.ArrowException, OSError, EOFError, struct.error) as error:
-            reason = " ".join(str(error).split())[:200]
-            raise Failure(f"{where} cannot be read: {reason}; pack again") from None
+            raise Failure(f"{where} cannot be read: {one_line(error)}; pack again") from None
         if found.num_rows != batch.rows or any(column.null_count for column in found.columns):
             raise Failure(f"{where} does not hold {batch.rows} films; pack again")
         labels = np.frombuffer(found.column("label").buffers()[1], np.int32, batch.rows)

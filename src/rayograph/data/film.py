@@ -8,6 +8,7 @@ import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from rayograph.data.dataset import Recipe
+from rayograph.errors import one_line
 
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".dcm", ".dicom")
@@ -32,7 +33,7 @@ def read(original: bytes, recipe: Recipe) -> Film:
     except FilmError:
         raise
     except Exception as error:  # decoders raise anything on damaged bytes; one film, not the pack
-        raise FilmError(" ".join(str(error).split()) or type(error).__name__) from None
+        raise FilmError(one_line(error)) from None
     if film.min() == film.max():
         raise FilmError("one flat gray, no picture")
     return film

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from rayograph import storage
 from rayograph.data.dataset import INDEX, LONGEST_IDS, Dataset
-from rayograph.errors import Failure
+from rayograph.errors import Failure, one_line
 
 TEXTS = ("split", "sample_id", "patient_id")  # columns that are always there
 TEXT_BYTES = 2**24  # of any index, beside LONGEST_IDS a film
@@ -27,8 +27,7 @@ def read(dataset: Dataset, split: str) -> Any:
     try:
         table = _table(place, rows)
     except (pa.ArrowException, OSError, KeyError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise Failure(f"{place}: cannot be read: {reason}; pack again") from None
+        raise Failure(f"{place}: cannot be read: {one_line(error)}; pack again") from None
     if any(table.column(name).null_count for name in (*TEXTS, "label")):
         raise Failure(f"{place}: a film has no {', '.join(TEXTS)} or label; pack again")
     table = table.filter(pc.equal(table.column("split"), split))

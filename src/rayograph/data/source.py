@@ -17,7 +17,7 @@ from rayograph import storage
 from rayograph.data.dataset import Finding
 from rayograph.data.film import SUFFIXES
 from rayograph.data.options import PackOptions
-from rayograph.errors import UserError
+from rayograph.errors import UserError, one_line
 
 PARTS = {
     "train": "train", "training": "train",
@@ -212,7 +212,7 @@ def _read_table(uri: str, wanted: list[str], *optional: str) -> Any:
             table = pq.read_table(data)
         names = table.column_names
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{uri}: not a readable table: {' '.join(str(error).split())}") from None
+        raise UserError(f"{uri}: not a readable table: {one_line(error)}") from None
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise UserError(f"{uri}: the column '{twice[0][:SHOWN]}' stands twice; keep one")

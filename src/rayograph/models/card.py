@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 from torch import Tensor
 
 from rayograph.data.dataset import MOST_CLASSES, Recipe
-from rayograph.errors import UserError
+from rayograph.errors import UserError, one_line
 from rayograph.models.options import ModelOptions
 
 MODEL = "model.safetensors"  # its name in a checkpoint and in best/
@@ -49,8 +49,7 @@ def from_bytes(data: bytes, place: str) -> tuple[ModelCard, dict[str, Tensor]]:
         card = ModelCard.model_validate_json(header["__metadata__"]["card"])
         return card, safetensors.torch.load(data)
     except (*DAMAGED, safetensors.SafetensorError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(f"{place}: not a model of rayograph: {reason}") from None
+        raise UserError(f"{place}: not a model of rayograph: {one_line(error)}") from None
 
 
 def page(card: ModelCard) -> str:

@@ -14,7 +14,7 @@ from torchvision import models as zoo
 
 from rayograph import storage
 from rayograph.config import is_place
-from rayograph.errors import Failure, UserError
+from rayograph.errors import Failure, UserError, one_line
 
 KINDS = "Double Float Half BFloat16 Long Int Short Char Byte Bool ComplexFloat ComplexDouble"
 PLAIN = {
@@ -80,8 +80,7 @@ def plain(data: bytes, place: str) -> Any:
                 raise ValueError(f"it names {', '.join(sorted(found - PLAIN))[:100]}")
         return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises anything on damaged bytes
-        reason = " ".join(str(error).split())[:160] or type(error).__name__
-        raise UserError(f"{place}: not a file of plain weights: {reason}") from None
+        raise UserError(f"{place}: not a file of plain weights: {one_line(error)}") from None
 
 
 def _pickles(data: bytes) -> Iterator[set[str]]:

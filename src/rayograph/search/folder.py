@@ -8,10 +8,9 @@ from pydantic import ValidationError
 
 from rayograph import storage
 from rayograph.config import Config
-from rayograph.errors import Failure, UserError
+from rayograph.errors import Failure, UserError, one_line
 from rayograph.search.ledger import ENDED, SWEEP, Ledger, Trial
 from rayograph.search.space import Space, applied
-from rayograph.train import history
 from rayograph.train.folder import CONFIG, ENVIRONMENT, HISTORY, RunFolder, differences
 
 LEDGER, WINNER, PAGE = "trials.jsonl", "winner.json", "sweep.html"
@@ -77,7 +76,7 @@ class SweepFolder:
                     if not key.startswith(MAY_CHANGE)
                 ]
             except ValidationError as error:
-                raise Failure(f"{place}: is damaged: {history.reason(error)}") from None
+                raise Failure(f"{place}: is damaged: {one_line(error)}") from None
             if old.get("space") != json.loads(json.dumps(space.document())):
                 changed.append("space")
             if changed:
@@ -117,7 +116,7 @@ def _document(place: str) -> dict[str, Any]:
     try:
         found = json.loads(storage.read(place))
     except (ValueError, RecursionError) as error:
-        raise Failure(f"{place}: is damaged: {history.reason(error)}") from None
+        raise Failure(f"{place}: is damaged: {one_line(error)}") from None
     if not isinstance(found, dict):
         raise Failure(f"{place}: is damaged: not a JSON object")
     return found

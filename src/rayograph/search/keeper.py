@@ -9,6 +9,7 @@ from typing import Any
 from ray import tune
 
 from rayograph.config import Config
+from rayograph.errors import one_line
 from rayograph.search.folder import SweepFolder
 from rayograph.search.ledger import Handover, Ledger, State, Trial, name_of
 from rayograph.search.space import applied
@@ -142,7 +143,7 @@ class Keeper(tune.Callback):
     def _lost(self, trial: Any, state: State, tail: str) -> None:
         found = self.ledger.named(str(trial))
         found.retries += 1
-        reason = [" ".join(line.split())[:300] for line in str(trial.get_error()).splitlines()[-1:]]
+        reason = [one_line(line) for line in str(trial.get_error()).splitlines()[-1:]]
         words = [f"process lost {times(found.retries)}{tail}", *reason]
         found.state, found.message = state, ": ".join(words)
         self._note(found)

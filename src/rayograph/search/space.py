@@ -17,7 +17,7 @@ from ray.tune.search.sample import Domain as TuneDomain
 
 from rayograph import config as configs
 from rayograph.config import Config
-from rayograph.errors import UserError
+from rayograph.errors import UserError, one_line
 from rayograph.models.build import check as check_model
 
 RANGES = {  # kind: how many numbers it takes; Tune's own names and meanings
@@ -175,12 +175,12 @@ def applied(config: Config, params: Mapping[str, Any]) -> Config:
 
 def _domain(place: str, key: str, value: Mapping[str, Any]) -> Domain:
     kinds = ", ".join((*RANGES, *LISTS))
-    told = f"{place}: {configs.short(key)}"
+    told = f"{place}: {one_line(key)}"
     if "." not in key:
-        whole = configs.short(f"{key}.{next(iter(value), '')}")
+        whole = one_line(f"{key}.{next(iter(value), '')}")
         raise UserError(f"{told}: write the whole key, such as {whole}")
     if len(value) != 1 or next(iter(value)) not in (*RANGES, *LISTS):
-        raise UserError(f"{told}: {configs.short(dict(value))} is no domain; there are {kinds}")
+        raise UserError(f"{told}: {one_line(dict(value))} is no domain; there are {kinds}")
     kind, given = next(iter(value.items()))
     if not isinstance(given, Sequence) or isinstance(given, str):
         raise UserError(f"{place}: {key}: {kind} takes a list, such as {kind}: [1, 2]")
@@ -199,7 +199,7 @@ def _domain(place: str, key: str, value: Mapping[str, Any]) -> Domain:
         numbers = ()
     if len(numbers) != len(wanted) or not all(-LARGEST < number < LARGEST for number in numbers):
         raise UserError(
-            f"{place}: {key}: {kind} takes [{', '.join(wanted)}], not {configs.short(list(given))}"
+            f"{place}: {key}: {kind} takes [{', '.join(wanted)}], not {one_line(list(given))}"
         )
     if numbers[0] >= numbers[1]:
         raise UserError(f"{place}: {key}: {kind}: {given[0]} is not below {given[1]}")
@@ -208,7 +208,7 @@ def _domain(place: str, key: str, value: Mapping[str, Any]) -> Domain:
     try:
         Domain(kind, numbers).tune().sample(random_state=np.random.default_rng(0))
     except (ValueError, ArithmeticError) as error:  # no multiple of the step, a log of zero
-        raise UserError(f"{place}: {key}: {kind}: {' '.join(str(error).split())}") from None
+        raise UserError(f"{place}: {key}: {kind}: {one_line(error)}") from None
     return Domain(kind, numbers)
 
 

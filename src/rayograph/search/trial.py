@@ -18,7 +18,7 @@ from rayograph import config as configs
 from rayograph import storage
 from rayograph.cluster import launch
 from rayograph.config import Config
-from rayograph.errors import Diverged, Failure, UserError
+from rayograph.errors import Diverged, Failure, UserError, one_line
 from rayograph.search.space import applied
 from rayograph.train import history, local
 from rayograph.train.folder import RunFolder
@@ -119,4 +119,4 @@ class _Reports:
 
     def end(self, state: str, reason: object) -> None:
         """Say how the trial ended that could not go on."""
-        tune.report({"ended": state, "message": " ".join(str(reason).split())[:300]})
+        tune.report({"ended": state, "message": one_line(reason)})

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from rayograph.errors import Failure, UserError
+from rayograph.errors import Failure, UserError, one_line
 from rayograph.storage.uri import bucket_and_key, is_local
 
 T = TypeVar("T")
@@ -130,7 +130,7 @@ def _plainly(verb: str, uri: str, cause: BaseException) -> Exception:
         return NotFoundError(f"{uri}: nothing there; check the path")
     if isinstance(cause, (PermissionError, IsADirectoryError)):
         return UserError(f"{what}: {cause.strerror}; check the path and its permissions")
-    return Failure(f"{what}: {' '.join(str(cause).split()) or type(cause).__name__}")
+    return Failure(f"{what}: {one_line(cause)}")
 
 
 def _client_error(what: str, uri: str, error: Any) -> Exception:
@@ -147,4 +147,4 @@ def _client_error(what: str, uri: str, error: Any) -> Exception:
             f"{what}: the store refused the credentials ({code}); check AWS_ACCESS_KEY_ID, "
             "AWS_SECRET_ACCESS_KEY, or the role's policy"
         )
-    return Failure(f"{what}: {' '.join(str(error).split())}")
+    return Failure(f"{what}: {one_line(error)}")

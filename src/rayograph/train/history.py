@@ -5,9 +5,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 
-from rayograph.errors import Failure
+from rayograph.errors import Failure, one_line
 from rayograph.train.options import TrainOptions
 
 MOST_EPOCHS = 1_000_000
@@ -49,7 +49,7 @@ def from_lines(data: bytes, place: str) -> list[dict[str, Any]]:
         rows = [json.loads(line) for line in data.decode().split("\n") if line]
         check(rows)
     except (ValueError, RecursionError) as error:
-        raise Failure(f"{place}: is damaged: {reason(error)}") from None
+        raise Failure(f"{place}: is damaged: {one_line(error)}") from None
     return rows
 
 
@@ -65,14 +65,6 @@ def check(rows: Sequence[Row]) -> None:
     """Raise `ValueError` where a row is none."""
     for row in rows:
         _Row.model_validate(row)
-
-
-def reason(error: Exception) -> str:
-    """The first thing that is wrong, in one line."""
-    if isinstance(error, ValidationError):
-        first = error.errors()[0]
-        return f"{'.'.join(map(str, first['loc']))[:80]}: {first['msg']}"
-    return " ".join(str(error).split())[:160]
 
 
 def plain(value: Any) -> Any:

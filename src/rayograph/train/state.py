@@ -21,7 +21,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from rayograph import storage
 from rayograph.config import Config
-from rayograph.errors import Failure, UserError
+from rayograph.errors import Failure, UserError, one_line
 from rayograph.models import card as cards
 from rayograph.models import weights
 from rayograph.models.card import ModelCard
@@ -107,8 +107,7 @@ class State:
                 self.optimizer, self.schedule, states["optimizer"], steps * self.epoch + self.step
             )
         except (ValueError, LookupError, TypeError, AttributeError, RuntimeError) as error:
-            reason = " ".join(str(error).split())[:160]
-            raise UserError(f"{place}: not the optimizer of this run: {reason}") from None
+            raise UserError(f"{place}: not the optimizer of this run: {one_line(error)}") from None
 
 
 class _Progress(BaseModel, strict=True):
@@ -148,7 +147,7 @@ class Saved:
             (folder / PROGRESS).write_text(self.progress)
         except (OSError, RuntimeError) as error:  # torch's own, where a disk is full
             raise Failure(
-                f"{folder}: cannot hold a checkpoint: {history.reason(error)}; "
+                f"{folder}: cannot hold a checkpoint: {one_line(error)}; "
                 "make room there, or set TMPDIR"
             ) from error
 
@@ -171,7 +170,7 @@ def read_progress(uri: str) -> Mapping[str, Any]:
         progress: Mapping[str, Any] = json.loads(data)
         history.check(progress["history"])
     except (ValueError, RecursionError) as error:
-        raise Failure(f"{place}: is damaged: {history.reason(error)}") from None
+        raise Failure(f"{place}: is damaged: {one_line(error)}") from None
     return progress
 
 
