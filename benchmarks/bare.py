@@ -18,8 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from rayograph import config as configs
-from rayograph.config import Config
+from rayograph.config import RunConfig
 from rayograph.data import augment, prepare, stream
 from rayograph.data.dataset import Dataset
 from rayograph.models.build import build
@@ -45,7 +44,7 @@ def loaded(dataset: Dataset, split: str) -> Films:
 
 def trained(
     model: nn.Module, optimizer: torch.optim.Optimizer, schedule: torch.optim.lr_scheduler.LambdaLR,
-    train: Films, config: Config, dataset: Dataset, epoch: int,
+    train: Films, config: RunConfig, dataset: Dataset, epoch: int,
 ) -> None:  # fmt: skip
     """One epoch in a random order."""
     model.train()
@@ -69,7 +68,7 @@ def trained(
 
 
 @torch.inference_mode()
-def validated(model: nn.Module, val: Films, config: Config, dataset: Dataset) -> float:
+def validated(model: nn.Module, val: Films, config: RunConfig, dataset: Dataset) -> float:
     """The mean loss, each rank judging its part."""
     model.eval()
     rank, world = dist.get_rank(), dist.get_world_size()
@@ -87,7 +86,7 @@ def validated(model: nn.Module, val: Films, config: Config, dataset: Dataset) ->
 def main() -> None:
     """Load, train, and write down how long each epoch took."""
     out, *overrides = sys.argv[1:]
-    config = configs.load("demo", overrides)
+    config = RunConfig.load("demo", overrides)
     torch.set_num_threads(config.cluster.cpus_per_worker)
     torch.manual_seed(config.train.seed)
     dist.init_process_group("gloo")

@@ -21,8 +21,8 @@ from pathlib import Path
 import torch
 
 from benchmarks.targets import Figure, show
-from rayograph import config as configs
 from rayograph import storage
+from rayograph.config import RunConfig
 from rayograph.data import prepare
 from rayograph.train.clock import PARTS
 
@@ -72,7 +72,7 @@ def main() -> None:
             "optim.name=adam", "train.batch_size=16", f"train.epochs={given.epochs}",
             f"cluster.cpus_per_worker={os.cpu_count()}",
         ]  # fmt: skip
-        prepare.dataset(configs.load("transfer", words))
+        prepare.dataset(RunConfig.load("transfer", words))
         both = []
         for number in range(given.rounds):
             ways = [("within", f"checkpoint.every={given.every}"), ("ends", "checkpoint.every=1")]

@@ -21,8 +21,8 @@ from benchmarks import store, writers
 from benchmarks.job import Format
 from benchmarks.look import hash_sum, signatures
 from benchmarks.readers import batch_of
+from rayograph.config import PackOptions
 from rayograph.data import pack, phantom
-from rayograph.data.options import PackOptions
 from rayograph.data.source import open_source
 
 T = TypeVar("T")

@@ -25,11 +25,10 @@ from torch import Tensor
 
 from benchmarks import made
 from benchmarks.targets import Figure, show
+from rayograph.config import AugmentOptions, ModelOptions
 from rayograph.data import augment, order, stream
 from rayograph.data.dataset import Dataset
-from rayograph.data.options import AugmentOptions
 from rayograph.models.build import build
-from rayograph.models.options import ModelOptions
 from rayograph.train.clock import Clock
 from rayograph.train.device import ahead
 

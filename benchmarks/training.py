@@ -24,8 +24,8 @@ from pathlib import Path
 import torch
 
 from benchmarks.targets import Figure, show
-from rayograph import config as configs
 from rayograph import storage
+from rayograph.config import RunConfig
 from rayograph.data import prepare
 from rayograph.train.clock import PARTS
 
@@ -112,7 +112,7 @@ def main() -> None:
             "data.image_size=128", "model.name=resnet18", "train.batch_size=64",
             f"train.epochs={given.epochs}", "cluster.workers=2", "cluster.cpus_per_worker=1",
         ]  # fmt: skip
-        films = prepare.dataset(configs.load("demo", words)).split("train").rows
+        films = prepare.dataset(RunConfig.load("demo", words)).split("train").rows
         found = rounds(runs, given.rounds, words)
 
     def share(name: str) -> list[float]:

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from rayograph.config import PackOptions
 from rayograph.data import phantom
 from rayograph.data.dataset import Dataset
-from rayograph.data.options import PackOptions
 from rayograph.data.pack import pack
 from rayograph.data.prepare import one_by_one
 from rayograph.data.source import open_source

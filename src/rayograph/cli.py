@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from rayograph import config as configs
 from rayograph import storage, tables
+from rayograph.config import PackConfig, PackOptions, RunConfig, SweepConfig
 from rayograph.errors import Failure, UserError
 
 if TYPE_CHECKING:
@@ -41,10 +41,10 @@ Json = Annotated[bool, typer.Option("--json", help="print the result as JSON, an
 @app.command()
 def demo(folder: Annotated[Path, typer.Argument(metavar="[DIR]")] = Path("demo")) -> None:
     """Phantom films → pack → train on 2 workers → evaluate → report, without a network."""
-    settings = configs.load("demo", [f"run.storage={folder}"])
+    settings = RunConfig.load("demo", [f"run.storage={folder}"])
     run = folder / settings.run.name
     if (run / "config.yaml").exists():
-        if configs.load(str(run / "config.yaml")) != settings:
+        if RunConfig.load(str(run / "config.yaml")) != settings:
             raise UserError(f"{run}: a run that is no demo; give another DIR")
         shutil.rmtree(run)
     say.print(f"{settings.phantom.films} phantom films are made and packed below {folder}")
@@ -64,10 +64,7 @@ def pack(
     from rayograph.data import pack as packing
     from rayograph.data.source import open_source
 
-    other = [word for word in overrides or [] if not word.startswith("pack.")]
-    if other:
-        raise UserError(f"{other[0]}: packing has options of pack. only")
-    options = configs.load(None, overrides or []).pack
+    options = PackConfig.load(None, overrides or []).pack
     packing.check(dest, overwrite)
     films = open_source(source, options)
     from rayograph.cluster import session
@@ -115,13 +112,9 @@ def train(
     as_json: Annotated[bool, typer.Option("--json", help="--dry-run as JSON")] = False,
 ) -> None:
     """Train a preset: with Ray Train, or under torchrun in the processes that it started."""
-    from rayograph.search.options import SweepOptions
     from rayograph.train.lines import Lines
 
-    config = configs.load(preset, overrides or [])
-    _refuse_pack(config)
-    if config.sweep != SweepOptions():
-        raise UserError("sweep.: is for `rayograph sweep`; a run has no such options")
+    config = RunConfig.load(preset, overrides or [])
     if dry_run:
         _print(_estimate(config, films_per_second, price_per_worker_hour, as_json))
         return
@@ -164,8 +157,7 @@ def sweep(
 
     wanted, given = spaces.read(space), overrides or []
     sweeping.clash(wanted, given)
-    config = configs.load(preset, [*wanted.overrides, *given])
-    _refuse_pack(config)
+    config = SweepConfig.load(preset, [*wanted.overrides, *given])
     found = sweeping.run(config, wanted, [preset, *given], say)
     storage.write(found.folder.page, pages.sweep(found, config, wanted).encode())
     told = found.to_json(config.train.select)
@@ -218,7 +210,6 @@ def predict(
 
     from rayograph.cluster import session
     from rayograph.data import source as sources
-    from rayograph.data.options import PackOptions
     from rayograph.evaluate import films
 
     _, place = _target(model)
@@ -272,7 +263,7 @@ def doctor(
 @app.command("config")
 def config_command(preset: Preset, overrides: Overrides = None) -> None:
     """The complete resolved config, with each field's meaning and unit."""
-    _print(configs.dump(configs.load(preset, overrides or [])).rstrip())
+    _print(RunConfig.load(preset, overrides or []).dump().rstrip())
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -313,7 +304,7 @@ def _complain(message: str, status: int) -> int:
 
 
 def _estimate(
-    config: configs.Config, films_per_s: float | None, price: float | None, as_json: bool
+    config: RunConfig, films_per_s: float | None, price: float | None, as_json: bool
 ) -> str:
     """What a run would need; nothing is written."""
     from rayograph.data import prepare
@@ -330,13 +321,6 @@ def _estimate(
         dataset = prepare.dataset(config.model_copy(update={"run": run}))
         found = {"epochs_done": done, **estimate(config, dataset, films_per_s, price)}
     return json.dumps(found) if as_json else tables.estimate(found, config.cluster.most)
-
-
-def _refuse_pack(config: configs.Config) -> None:
-    from rayograph.data.options import PackOptions
-
-    if config.pack != PackOptions():
-        raise UserError("pack.: films are packed by `rayograph pack`; a run has no such options")
 
 
 def _stopped(number: int) -> None:

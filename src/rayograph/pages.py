@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from rayograph.config import Config
+from rayograph.config import SweepConfig
 from rayograph.report.load import evaluations
 from rayograph.report.page import RunReport, render
 from rayograph.report.sweep import SweepReport, TrialView, render_sweep
@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from rayograph.search.sweep import Outcome
     from rayograph.train.folder import RunFolder
 
-APART = {"pack", "sweep"}  # options that are not a run's own
-
 
 def run(folder: "RunFolder") -> str:
     """A run's report."""
@@ -22,14 +20,14 @@ def run(folder: "RunFolder") -> str:
     return render(
         RunReport(
             name=config.run.name,
-            config=config.model_dump(mode="json", exclude=APART),
+            config=config.model_dump(mode="json"),
             history=folder.history(),
             evaluations=list(evaluations(folder.uri)),
         )
     )
 
 
-def sweep(found: "Outcome", config: Config, space: "Space") -> str:
+def sweep(found: "Outcome", config: SweepConfig, space: "Space") -> str:
     """A sweep's page."""
     spent, whole = found.ledger.cost()
     return render_sweep(
@@ -45,12 +43,12 @@ def sweep(found: "Outcome", config: Config, space: "Space") -> str:
             whole=whole,
             winner=found.winner.name if found.winner else None,
             command=found.command,
-            config=config.model_dump(mode="json", exclude={"pack"}),
+            config=config.model_dump(mode="json"),
         )
     )
 
 
-def _trial(found: "Outcome", trial: "Trial", config: Config) -> TrialView:
+def _trial(found: "Outcome", trial: "Trial", config: SweepConfig) -> TrialView:
     return TrialView(
         name=trial.name,
         state=trial.state,

@@ -10,12 +10,10 @@ import pyarrow.parquet as pq
 import torch
 from PIL import Image
 
-from rayograph import config as configs
 from rayograph import storage
-from rayograph.config import Config
+from rayograph.config import PackOptions, RunConfig, SweepConfig
 from rayograph.data import phantom
 from rayograph.data.dataset import Dataset
-from rayograph.data.options import PackOptions
 from rayograph.data.pack import pack
 from rayograph.data.prepare import one_by_one
 from rayograph.data.source import open_source
@@ -49,13 +47,13 @@ def datasets(folder: Path) -> None:
         pack(open_source(str(films), options), str(folder / codec), options, one_by_one, False)
 
 
-def config(folder: Path) -> Config:
+def config(folder: Path) -> SweepConfig:
     """The config of the run and the sweep."""
     words = ["model.name=cnn", "model.width=2", "model.depth=1", "data.image_size=16"]
-    return configs.load(None, [*words, f"run.storage={folder}", "cluster.workers=1"])
+    return SweepConfig.load(None, [*words, f"run.storage={folder}", "cluster.workers=1"])
 
 
-def state(data: Dataset, chosen: Config) -> State:
+def state(data: Dataset, chosen: RunConfig) -> State:
     """A fresh state of the run's model."""
     torch.manual_seed(0)
     model = build(chosen.model, len(data.manifest.classes))
@@ -65,7 +63,8 @@ def state(data: Dataset, chosen: Config) -> State:
 
 def runs(folder: Path, data: Dataset) -> None:
     """`run/`: a run of one epoch and two steps more; `run-space/`: a sweep of two trials."""
-    chosen = config(folder)
+    wanted = config(folder)
+    chosen = wanted.of_trials()
     trained = state(data, chosen)
     films = torch.rand(2, 1, 16, 16)
     trained.model(films).sum().backward()
@@ -85,8 +84,8 @@ def runs(folder: Path, data: Dataset) -> None:
         place.mkdir()
         trained.saved(card).write(place)
     run.publish(storage.join(run.uri, CHECKPOINT), "val_auroc")
-    sweep = SweepFolder.of(chosen, SPACE)
-    sweep.begin(chosen, SPACE)
+    sweep = SweepFolder.of(wanted, SPACE)
+    sweep.begin(wanted, SPACE)
     trials = []
     for number in range(2):
         own = RunFolder(storage.join(sweep.trials, f"trial_{number:05}"))

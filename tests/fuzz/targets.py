@@ -22,11 +22,10 @@ import yaml
 from hypothesis import strategies as st
 from PIL import Image
 
-from rayograph import config as configs
 from rayograph import storage, tables
+from rayograph.config import PackOptions, RunConfig, SweepConfig, documents
 from rayograph.data import film, index, inspection, order, stream
 from rayograph.data.dataset import Dataset, Manifest, Recipe, digest
-from rayograph.data.options import PackOptions
 from rayograph.data.source import open_source
 from rayograph.errors import Failure, UserError
 from rayograph.evaluate.evaluation import load_model
@@ -411,7 +410,7 @@ def _preset(name: str, tree: Any) -> st.SearchStrategy[Files]:
         room, _, option = key.partition(".")
         return {name: f"{room}:\n  {option}: {value}\n".encode()}
 
-    keys = st.sampled_from([key for key, _ in configs.fields()])
+    keys = st.sampled_from(list(RunConfig.fields()))
     trees = edited(tree).map(lambda found: {name: text(found)})
     return st.one_of(trees, st.builds(tagged, keys, values))
 
@@ -561,11 +560,11 @@ class _Run:
 
 def _read_preset(folder: Path) -> None:
     place = str(folder / "preset.yaml")
-    attempt(folder, lambda: configs.read(place))
+    attempt(folder, lambda: documents.read(place))
     for overrides in ([], ["optim.lr=0.1", "data.uri=x"]):
         told = ""
         try:
-            configs.dump(configs.load(place, overrides))
+            RunConfig.load(place, overrides).dump()
         except UserError as error:
             told = str(error)
         assert len(told) < 1000, f"{len(told)} characters"
@@ -574,11 +573,11 @@ def _read_preset(folder: Path) -> None:
 def _read_space(folder: Path) -> None:
     with suppress(*DOCUMENTED):
         space = spaces.read(str(folder / "space.yaml"))
-        spaces.check(space, configs.load(None, space.overrides))
+        spaces.check(space, SweepConfig.load(None, space.overrides))
 
 
 def _read_weights(folder: Path) -> None:
-    chosen = configs.load(None, ["model.name=cnn", "model.width=2", "model.depth=1"]).model
+    chosen = RunConfig.load(None, ["model.name=cnn", "model.width=2", "model.depth=1"]).model
     options = chosen.model_copy(update={"weights": str(folder / "w.pth")})
     attempt(folder, lambda: build(options, 2))
 

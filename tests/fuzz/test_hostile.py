@@ -17,10 +17,9 @@ import pytest
 import torch
 from PIL import Image
 
-from rayograph import config as configs
+from rayograph.config import PackOptions, RunConfig
 from rayograph.data import film, index, stream
 from rayograph.data.dataset import Dataset, Manifest, Recipe, digest
-from rayograph.data.options import PackOptions
 from rayograph.data.source import open_source
 from rayograph.errors import Failure, UserError
 from rayograph.evaluate.evaluation import load_model
@@ -296,7 +295,7 @@ def test_a_strange_table_is_a_short_error(tmp_path: Path, table: bytes) -> None:
 def test_a_preset_that_grows_is_one_short_line(tmp_path: Path, text: str) -> None:
     (tmp_path / "bad.yaml").write_text(text)
     with pytest.raises(UserError) as error:
-        configs.load(str(tmp_path / "bad.yaml"))
+        RunConfig.load(str(tmp_path / "bad.yaml"))
     assert len(str(error.value)) < 500
 
 

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from rayograph import config
+from rayograph.config import RunConfig
 from rayograph.data.dataset import Dataset
 from rayograph.train import loop
 from rayograph.train.world import torchrun
@@ -55,12 +55,14 @@ def main(uri: str, scratch: str) -> None:
     manifest = opened.manifest.model_copy(update={"fingerprint": "0123456789abcdef" * 4})
     dataset = Dataset(opened.uri, manifest, None)
     curves = {}
-    with torchrun(config.load().cluster) as world:
+    with torchrun(RunConfig.load().cluster) as world:
         for number, (name, words) in enumerate(CONFIGURATIONS.items()):
             common = [f"run.storage={scratch}", f"run.name=golden{number}", f"data.uri={uri}"]
             common += ["data.image_size=32", "train.epochs=2", f"cluster.workers={world.size}"]
             reporter = Collector()
-            loop.start(config.load(None, [*common, *words]), dataset, reporter, world).fit(reporter)
+            loop.start(RunConfig.load(None, [*common, *words]), dataset, reporter, world).fit(
+                reporter
+            )
             curves[name] = {key: [row[key] for row in reporter.rows] for key in FIGURES}
         if world.rank == 0:
             print(json.dumps(curves))

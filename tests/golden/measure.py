@@ -11,8 +11,8 @@ from typing import Any
 import numpy
 import torch
 
+from rayograph.config import PackOptions
 from rayograph.data import phantom
-from rayograph.data.options import PackOptions
 from tests.conftest import packing
 from tests.head import REPOSITORY
 

@@ -9,8 +9,7 @@ import pytest
 import yaml
 
 from rayograph import cli
-from rayograph import config as configs
-from rayograph.config import Config
+from rayograph.config import RunConfig
 from rayograph.data import prepare
 from tests import kube
 from tests.head import REPOSITORY
@@ -211,7 +210,7 @@ def test_commands_are_the_commands_of_this_version(
 
 def _config(
     job: dict[str, Any], where: str, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> Config:
+) -> RunConfig:
     """What the real command line makes of a job's entrypoint, with its config map mounted."""
     for name, text in kube.config_map(where, "rayograph-preset").items():
         (folder / name).write_text(text)
@@ -220,9 +219,9 @@ def _config(
     place = next(m["mountPath"] for m in mounts if m["name"] == "preset")
     command, *words = shlex.split(job["spec"]["entrypoint"])
     assert command == "rayograph"
-    seen: list[Config] = []
+    seen: list[RunConfig] = []
 
-    def stop(config: Config) -> None:  # the first thing that is not a check
+    def stop(config: RunConfig) -> None:  # the first thing that is not a check
         seen.append(config)
         raise Stop
 
@@ -230,5 +229,5 @@ def _config(
     with pytest.raises(Stop):
         cli.app([word.replace(f"{place}/", f"{folder}/") for word in words])
     assert seen[0].run.storage.startswith("s3://")
-    assert configs.load(None, []).run.name != seen[0].run.name
+    assert RunConfig.load(None, []).run.name != seen[0].run.name
     return seen[0]

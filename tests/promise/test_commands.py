@@ -7,9 +7,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from rayograph.config import PackOptions
 from rayograph.data import index, phantom
 from rayograph.data.dataset import Dataset
-from rayograph.data.options import PackOptions
 from tests.conftest import packing, rayograph
 from tests.promise.test_equality import finish, torchrun
 
@@ -39,9 +39,15 @@ def refused(*words: str, **environment: str) -> str:
         (("train", "{tmp}/absent.yaml"), "nothing there"),
         (("evaluate", "{tmp}"), "neither a run folder nor a model"),
         (("inspect", "{tmp}"), "no packed dataset"),
-        (("train", "demo", "data.uri={data}", "pack.size=64"), "packed by `rayograph pack`"),
+        (
+            ("train", "demo", "data.uri={data}", "pack.size=64"),
+            "pack.size: is an option of `rayograph pack`",
+        ),
         (("train", "demo", "data.uri={data}", "model.weights=IMAGENET22K"), "cnn has none"),
-        (("pack", "{tmp}", "{tmp}/d", "train.epochs=3"), "packing has options of pack. only"),
+        (
+            ("pack", "{tmp}", "{tmp}/d", "train.epochs=3"),
+            "train.epochs: is an option of `rayograph train`",
+        ),
         (("train", "demo", "data.uri={data}", "model.weights={tmp}/no.pth"), "nothing there"),
         (("predict", "{tmp}/x.safetensors", "{tmp}", "{tmp}/out.parquet"), "nothing there"),
     ],

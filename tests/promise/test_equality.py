@@ -16,9 +16,9 @@ import safetensors.torch
 import torch
 from PIL import Image
 
+from rayograph.config import AugmentOptions, PackOptions
 from rayograph.data import augment, order, phantom, stream
 from rayograph.data.dataset import Dataset
-from rayograph.data.options import AugmentOptions, PackOptions
 from rayograph.evaluate import evaluation
 from rayograph.train.folder import RunFolder
 from tests.conftest import REPOSITORY, packing
@@ -126,9 +126,8 @@ def test_no_thread_of_the_group_is_left_to_abort_a_process_that_ends(
     script.write_text("""
 import sys
 from pathlib import Path
-from rayograph import config
 from rayograph.train import local
-local.run(config.load("demo", sys.argv[1:]), lambda row: None)
+local.run(RunConfig.load("demo", sys.argv[1:]), lambda row: None)
 names = [path.read_text() for path in Path("/proc/self/task").glob("*/comm")]
 assert not any("gloo" in name for name in names), names
 """)

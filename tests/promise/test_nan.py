@@ -9,13 +9,11 @@ import safetensors.torch
 import torch
 from PIL import Image
 
-from rayograph import config as configs
+from rayograph.config import ModelOptions, PackOptions, RunConfig
 from rayograph.data import index, order
 from rayograph.data.dataset import Dataset
-from rayograph.data.options import PackOptions
 from rayograph.errors import Diverged
 from rayograph.models.build import build
-from rayograph.models.options import ModelOptions
 from rayograph.train import local
 from rayograph.train.folder import RunFolder
 from tests.conftest import packing
@@ -135,6 +133,6 @@ def test_a_loss_that_stays_no_number_ends_the_run(
         "model.width=8", "model.depth=2", f"checkpoint.every={every}",
         "optim.lr=10", "optim.weight_decay=10",
     ]  # fmt: skip
-    config = configs.load(None, [*given, *words(gray, str(place), policy, 0)])
+    config = RunConfig.load(None, [*given, *words(gray, str(place), policy, 0)])
     with pytest.raises(Diverged, match=rf"epoch 1, {reason}"):
         local.run(config, lambda _row: None)

@@ -17,10 +17,10 @@ import pytest
 from PIL import Image
 
 from rayograph import storage
+from rayograph.config import PackOptions
 from rayograph.data import order, phantom, stream
 from rayograph.data.cache import Cache
 from rayograph.data.dataset import Dataset
-from rayograph.data.options import PackOptions
 from rayograph.storage.connections import SILENT_S
 from tests import faults
 from tests.conftest import REPOSITORY, packing

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from rayograph import config, storage
+from rayograph import storage
+from rayograph.config import RunConfig
 from rayograph.data.dataset import Dataset
 from rayograph.evaluate import evaluation
 from rayograph.train import local
@@ -71,7 +72,7 @@ def test_trials_that_fail_or_diverge_do_not_stop_a_sweep_and_the_winner_is_a_run
 
     _, command, preset, *overrides = shlex.split(found["command"])
     assert command == "train"
-    repeated = local.run(config.load(preset, overrides), lambda _row: None)
+    repeated = local.run(RunConfig.load(preset, overrides), lambda _row: None)
     assert rows(repeated) == rows(winner), "to the bit, without Ray"
 
 

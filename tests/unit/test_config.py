@@ -1,27 +1,28 @@
 """Contract 10: one line that names the value, the rule and the cure."""
 
+import re
 from pathlib import Path
 
 import pytest
 import yaml
 
-from rayograph import config
-from rayograph.config import Config
+from rayograph.config import PackConfig, PredictConfig, RunConfig, SweepConfig
+from rayograph.config.tree import meaning
 from rayograph.errors import UserError
 
 PRESETS = sorted((Path(__file__).parents[2] / "job" / "presets").glob("*.yaml"))
 
 
 def test_every_option_has_a_description_and_a_unit() -> None:
-    for key, field in config.fields():
-        assert field.description, key
-        assert config.unit(field), key
+    for command in (PackConfig, PredictConfig, SweepConfig):
+        for key, field in command.fields().items():
+            assert re.fullmatch(r".+ \[.+\]", meaning(field)), key
 
 
 def test_what_is_dumped_is_read_back(tmp_path: Path) -> None:
-    wanted = config.load(None, ["optim.lr=1e-3", "checkpoint.keep=all", "run.name=no"])
-    (tmp_path / "c.yaml").write_text(config.dump(wanted))
-    assert config.load(str(tmp_path / "c.yaml")) == wanted
+    wanted = RunConfig.load(None, ["optim.lr=1e-3", "checkpoint.keep=all", "run.name=no"])
+    (tmp_path / "c.yaml").write_text(wanted.dump())
+    assert RunConfig.load(str(tmp_path / "c.yaml")) == wanted
     assert wanted.optim.lr == 0.001
     assert wanted.run.name == "no"
 
@@ -35,22 +36,27 @@ def test_what_is_dumped_is_read_back(tmp_path: Path) -> None:
         ("train.batch_size=many", "train.batch_size=many: should be a valid integer"),
         ("optim.name=sgd", "optim.name=sgd: should be 'adamw' or 'adam'"),
         ("cluster.workers=20", "use at least 40, or fewer workers"),
-        ("augment.scale=[1, 0.5]", "must be two rising numbers"),
+        ("augment.scale=[1, 0.5]", "must be min ≤ max"),
         ("lr", "lr: not an override; write key=value"),
+        ("pack.size=64", "pack.size: is an option of `rayograph pack`; leave it out here"),
+        ("sweep.seed=1", "sweep.seed: is an option of `rayograph sweep`"),
         ("run.storage=gs://x", "gs://x: unknown scheme gs://"),
-        ("data.cache=s3://films/x", "data.cache=s3://films/x: takes a folder on a node's own disk"),
+        (
+            "data.cache=s3://films/x",
+            "data.cache=s3://films/x: must be a folder on a node's own disk",
+        ),
     ],
 )
 def test_a_mistake_is_one_line_with_the_cure(override: str, expected: str) -> None:
     with pytest.raises(UserError) as error:
-        config.load(None, [override])
+        RunConfig.load(None, [override])
     assert expected in str(error.value)
     assert "\n" not in str(error.value)
 
 
 def test_places_are_absolute_since_workers_run_elsewhere() -> None:
     words = ["run.storage=runs", "data.uri=films", "data.cache=~/cache"]
-    found = config.load(None, words)
+    found = RunConfig.load(None, words)
     for place in (found.run.storage, found.data.uri, found.data.cache):
         assert place is not None
         assert Path(place).is_absolute()
@@ -62,7 +68,7 @@ def test_places_are_absolute_since_workers_run_elsewhere() -> None:
 def test_a_preset_that_is_none_is_one_line(text: str, tmp_path: Path) -> None:
     (tmp_path / "bad.yaml").write_text(text)
     with pytest.raises(UserError) as error:
-        config.load(str(tmp_path / "bad.yaml"))
+        RunConfig.load(str(tmp_path / "bad.yaml"))
     assert "\n" not in str(error.value)
 
 
@@ -70,13 +76,13 @@ def test_a_yaml_tag_constructs_nothing(tmp_path: Path) -> None:
     bad = tmp_path / "bad.yaml"
     bad.write_text("run: {name: !!python/object/apply:os.system ['touch pwned']}")
     with pytest.raises(UserError):
-        config.load(str(bad))
+        RunConfig.load(str(bad))
 
 
 @pytest.mark.parametrize("preset", PRESETS, ids=lambda p: p.stem)
 def test_a_preset_states_only_what_deviates(preset: Path) -> None:
-    defaults = Config().model_dump()
-    resolved = config.load(preset.stem).model_dump()
+    defaults = RunConfig().model_dump()
+    resolved = RunConfig.load(preset.stem).model_dump()
     for room, options in yaml.safe_load(preset.read_text()).items():
         for name in options:
             assert resolved[room][name] != defaults[room][name], f"{room}.{name} is the default"
@@ -84,4 +90,4 @@ def test_a_preset_states_only_what_deviates(preset: Path) -> None:
 
 def test_an_unknown_preset_names_the_nearest() -> None:
     with pytest.raises(UserError, match="pneumona: no such preset; did you mean pneumonia"):
-        config.load("pneumona")
+        RunConfig.load("pneumona")

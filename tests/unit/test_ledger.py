@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from ray.tune.schedulers import AsyncHyperBandScheduler
 
-from rayograph import config as configs
 from rayograph import storage, tables
+from rayograph.config import SweepConfig
 from rayograph.errors import Failure, UserError
 from rayograph.search import learn, watch
 from rayograph.search.folder import SweepFolder
@@ -164,7 +164,7 @@ def test_the_winners_command_is_the_sweeps_with_its_parameters() -> None:
     winner = trial(1, params={"optim.lr": 0.5, "model.norm": "group", "optim.clip_norm": None})
     winner.add(row(1, 0.5), winner.run, "val_auroc", 1)
     words = ["demo", "sweep.max_trials=3", "run.name=x", "data.uri=s3://a/b c", "run.storage=/r"]
-    config = configs.load(None, words[1:])
+    config = SweepConfig.load(None, words[1:])
     assert repeats(winner, SPACE, words, config) == (
         "rayograph train demo train.epochs=9 optim.lr=0.5 model.norm=group optim.clip_norm=null "
         "run.storage=/r run.name=x-s-winner 'data.uri=s3://a/b c'"
@@ -185,7 +185,7 @@ def test_what_has_not_ended_is_left_to_do_and_no_more_than_is_wanted() -> None:
 
 def test_a_sweep_begun_otherwise_is_refused_and_more_trials_are_not(tmp_path: Path) -> None:
     def begin(space: Space, *words: str) -> None:
-        config = configs.load(None, [f"run.storage={tmp_path}", *words])
+        config = SweepConfig.load(None, [f"run.storage={tmp_path}", *words])
         SweepFolder.of(config, space).begin(config, space)
 
     begin(SPACE)

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torchvision import models as zoo
 
+from rayograph.config import ModelOptions
 from rayograph.errors import UserError
 from rayograph.models import build
-from rayograph.models.options import ModelOptions
 
 FAMILIES = ["cnn", "resnet18", "densenet121", "efficientnet_b0", "convnext_tiny"]
 

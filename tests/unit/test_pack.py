@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from rayograph.config import PackOptions
 from rayograph.data import dataset, film, index, inspection, phantom, stream
 from rayograph.data.dataset import Dataset, Recipe
-from rayograph.data.options import PackOptions
 from rayograph.data.pack import rows_per_batch
 from rayograph.errors import Failure, UserError
 from tests import conftest

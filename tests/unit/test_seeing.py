@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from tensorboardX.proto.event_pb2 import Event
 
-from rayograph import config, storage
+from rayograph import storage
+from rayograph.config import RunConfig
 from rayograph.data.dataset import Dataset
 from rayograph.train import clock, lines, local, tensorboard
 from rayograph.train.estimate import estimate
@@ -19,7 +20,7 @@ SMALL = ("data.image_size=32", "model.width=8", "model.depth=2", "train.batch_si
 def run(packed: Dataset, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     runs = tmp_path_factory.mktemp("runs")
     words = [f"data.uri={packed.uri}", f"run.storage={runs}", *SMALL, "train.epochs=2"]
-    return local.run(config.load(None, words), lambda _row: None)
+    return local.run(RunConfig.load(None, words), lambda _row: None)
 
 
 def test_an_epochs_time_is_accounted_for(run: RunFolder, packed: Dataset) -> None:
@@ -73,7 +74,7 @@ def test_an_estimate_is_what_the_run_then_needs(run: RunFolder, packed: Dataset)
 @pytest.mark.parametrize("workers", [1, 2, 4])
 def test_workers_read_their_part_of_the_bytes(workers: int, packed: Dataset) -> None:
     words = [f"data.uri={packed.uri}", *SMALL, f"cluster.workers={workers}"]
-    found = estimate(config.load(None, words), packed, None, None)
+    found = estimate(RunConfig.load(None, words), packed, None, None)
     whole = sum(s.bytes for part in ("train", "val") for s in packed.split(part).shards)
     assert found["bytes_per_worker_and_epoch"] == pytest.approx(whole / workers, rel=0.1)
     assert "seconds" not in found
@@ -81,7 +82,7 @@ def test_workers_read_their_part_of_the_bytes(workers: int, packed: Dataset) -> 
 
 def test_activations_grow_with_the_films_of_a_forward_pass(packed: Dataset) -> None:
     def kept(*words: str) -> int:
-        given = config.load(None, [f"data.uri={packed.uri}", *SMALL, *words])
+        given = RunConfig.load(None, [f"data.uri={packed.uri}", *SMALL, *words])
         memory = estimate(given, packed, None, None)["memory_per_worker"]
         return int(memory["activations"])
 

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rayograph import config as configs
-from rayograph.config import Config
+from rayograph.config import SweepConfig
 from rayograph.errors import UserError
 from rayograph.search import space as spaces
 from rayograph.search.space import Domain, Space
@@ -15,17 +14,17 @@ from rayograph.search.space import Domain, Space
 SHIPPED = ("paper", "asha", "optuna", "pbt")
 
 
-def checked(tmp_path: Path, text: str, *overrides: str) -> tuple[Space, Config]:
+def checked(tmp_path: Path, text: str, *overrides: str) -> tuple[Space, SweepConfig]:
     (tmp_path / "mine.yaml").write_text(text)
     found = spaces.read(str(tmp_path / "mine.yaml"))
-    config = configs.load(None, [*found.overrides, *overrides])
+    config = SweepConfig.load(None, [*found.overrides, *overrides])
     return spaces.check(found, config), config
 
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_the_shipped_spaces_fit_the_preset_that_they_name(name: str) -> None:
     found = spaces.read(name)
-    config = configs.load("covid345", found.overrides)
+    config = SweepConfig.load("covid345", found.overrides)
     assert spaces.check(found, config).domains
     assert spaces.trials(found, config) == (8 if name in ("paper", "pbt") else 16)
 
@@ -50,7 +49,7 @@ def test_the_shipped_spaces_fit_the_preset_that_they_name(name: str) -> None:
         ("optim: {lr: 3}", "optim: write the whole key, such as optim.lr"),
         ("model.name: {choice: [resnet18, rezznet]}", "model.name=rezznet: no such model"),
         ("model.weights: {choice: [/nowhere.pth]}", "model.weights=/nowhere.pth: nothing there"),
-        ("sweep.searcher: grid\noptim.lr: {grid: [1e-3, 0.001]}", "0.001 stands twice"),
+        ("sweep.searcher: grid\noptim.lr: {grid: [1e-3, 0.001]}", "0.001 appears twice"),
         (
             f"sweep.searcher: grid\ntrain.seed: {{grid: {list(range(1000))}}}\n"
             "augment.flip: {grid: [0, 1]}\nmodel.dropout: {grid: [0, 0.1, 0.2, 0.3, 0.4, 0.5]}",
@@ -135,7 +134,7 @@ def test_random_points_lie_in_the_space_and_depend_on_number_and_seed_alone(
     assert point["train.epochs"] in (2, 3, 4)
     assert point["train.batch_size"] in (16, 32, 48, 64)
     assert {key: domain.clip(point[key]) for key, domain in RANGES.items()} == point
-    spaces.applied(Config(), point)
+    spaces.applied(SweepConfig(), point)
 
 
 def test_perturbed_values_come_back_into_their_range() -> None:

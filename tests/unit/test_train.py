@@ -8,19 +8,18 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from rayograph import config, storage
+from rayograph import storage
+from rayograph.config import OptimOptions, PackOptions, RunConfig, TrainOptions
 from rayograph.data import phantom
 from rayograph.data.dataset import Dataset
-from rayograph.data.options import PackOptions
 from rayograph.errors import Diverged, UserError
 from rayograph.evaluate import evaluation
 from rayograph.train import history, local, optim, state
 from rayograph.train.folder import RunFolder
-from rayograph.train.options import OptimOptions, TrainOptions
 from tests.conftest import packing
 
 
-def settings(data: Dataset, runs: Path, *overrides: str) -> config.Config:
+def settings(data: Dataset, runs: Path, *overrides: str) -> RunConfig:
     words = [f"data.uri={data.uri}", f"run.storage={runs}", "data.image_size=32", "model.name=cnn"]
     words += [
         "model.width=4",
@@ -29,7 +28,7 @@ def settings(data: Dataset, runs: Path, *overrides: str) -> config.Config:
         "train.batch_size=200",
         *overrides,
     ]
-    return config.load(None, words)
+    return RunConfig.load(None, words)
 
 
 def run(data: Dataset, runs: Path, *overrides: str) -> RunFolder:

@@ -10,9 +10,9 @@ import ray
 import ray.exceptions
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from rayograph import config as configs
 from rayograph import storage
 from rayograph.cluster import probe, session
+from rayograph.config import RunConfig
 from rayograph.errors import Failure, UserError, one_line
 from rayograph.train import local
 
@@ -66,8 +66,8 @@ def _resume() -> Iterator[Line]:
             f"run.storage={folder}", "phantom.films=48", "phantom.size=32", "data.image_size=32",
             "model.name=cnn", "model.width=4", "model.depth=1", "train.epochs=2",
         ]  # fmt: skip
-        whole = local.run(configs.load(None, [*words, "run.name=whole"]), lambda _row: None)
-        parted = configs.load(None, [*words, "run.name=parted"])
+        whole = local.run(RunConfig.load(None, [*words, "run.name=whole"]), lambda _row: None)
+        parted = RunConfig.load(None, [*words, "run.name=parted"])
         try:
             local.run(parted, _interrupt)
         except Interrupted:

@@ -18,10 +18,9 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from rayograph import storage
 from rayograph.cluster import backend, elastic
-from rayograph.cluster.options import ClusterOptions
 from rayograph.cluster.progress import POLL_S, Board, shown
 from rayograph.cluster.worker import uri_of, work
-from rayograph.config import Config
+from rayograph.config import ClusterOptions, RunConfig
 from rayograph.data import prepare
 from rayograph.data.dataset import Dataset
 from rayograph.errors import Failure, UserError
@@ -36,7 +35,7 @@ STOP_S = 100  # RAY_JOB_STOP_WAIT_TIME_S=120, in k8s/ and cluster.yaml, gives it
 log = logging.getLogger("rayograph.launch")
 
 
-def prepare_run(config: Config) -> tuple[RunFolder, Dataset]:
+def prepare_run(config: RunConfig) -> tuple[RunFolder, Dataset]:
     """Everything that can go wrong before a cluster is asked for."""
     check(config.model, config.data.image_size)
     dataset = prepare.dataset(config)
@@ -47,7 +46,10 @@ def prepare_run(config: Config) -> tuple[RunFolder, Dataset]:
 
 
 def fit(
-    config: Config, folder: RunFolder, dataset: Dataset, show: Callable[[Mapping[str, Any]], None]
+    config: RunConfig,
+    folder: RunFolder,
+    dataset: Dataset,
+    show: Callable[[Mapping[str, Any]], None],
 ) -> None:
     """Train on the cluster that Ray is connected to; go on where an earlier start ended.
 
@@ -79,7 +81,7 @@ def _saved(board: Any) -> str | None:
     return None
 
 
-def _trainer(config: Config, folder: RunFolder, job: Mapping[str, Any]) -> Any:
+def _trainer(config: RunConfig, folder: RunFolder, job: Mapping[str, Any]) -> Any:
     return ray.train.torch.TorchTrainer(
         work,
         train_loop_config=dict(job),
@@ -149,7 +151,7 @@ def missing(options: ClusterOptions) -> str | None:
     return None
 
 
-def _scaling(config: Config) -> ray.train.ScalingConfig:
+def _scaling(config: RunConfig) -> ray.train.ScalingConfig:
     cluster = config.cluster
     resources: dict[str, float] = {"CPU": cluster.cpus_per_worker}
     if cluster.gpus_per_worker:
@@ -162,7 +164,7 @@ def _scaling(config: Config) -> ray.train.ScalingConfig:
     )
 
 
-def _run(config: Config, folder: RunFolder, board: Any) -> ray.train.RunConfig:
+def _run(config: RunConfig, folder: RunFolder, board: Any) -> ray.train.RunConfig:
     filesystem, path = storage.filesystem(config.run.storage)
     keep = config.checkpoint.keep
     callbacks: list[Any] = [Publisher(folder.uri, config.train.select, board)]

@@ -17,10 +17,9 @@ import torch
 from ray.train.v2._internal.execution.context import get_train_context
 from ray.train.v2.api.preemption import PreemptionInfo
 
-from rayograph import config as configs
 from rayograph import storage
 from rayograph.cluster.gauges import Gauges
-from rayograph.config import Config
+from rayograph.config import RunConfig
 from rayograph.data import prepare
 from rayograph.data.dataset import Dataset
 from rayograph.errors import Diverged, Stopped, UserError
@@ -36,7 +35,7 @@ ASK_S = 1.0  # between two looks at the board
 
 def work(job: Mapping[str, Any]) -> None:
     """What Ray Train calls in each worker. `job`: config (a nested dict), dataset (URI), board."""
-    config = configs.parse(job["config"])
+    config = RunConfig.parse(job["config"])
     if config.cluster.gpus_per_worker:
         torch.cuda.set_device(ray.train.torch.get_device())
     world = worlds.current(config.cluster)
@@ -68,7 +67,7 @@ def work(job: Mapping[str, Any]) -> None:
 class RayReporter:
     """Reports to Ray Train; checkpoints go up through `storage`, not through Ray."""
 
-    def __init__(self, config: Config, board: Any) -> None:
+    def __init__(self, config: RunConfig, board: Any) -> None:
         self._config = config
         self._folder = RunFolder.of(config)
         self._attempt = secrets.token_hex(4)

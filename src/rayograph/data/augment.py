@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from rayograph.data.options import AugmentOptions
+from rayograph.config import AugmentOptions
 
 DRAWS = 7  # a film's: scale, shift x, shift y, rotation, brightness, contrast, flip
 

@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
+from rayograph.config import PackOptions
 from rayograph.data import dataset, split
 from rayograph.data.dataset import Finding, Manifest, Recipe, Split
-from rayograph.data.options import PackOptions
 from rayograph.data.shard import Packed, ShardTask
 from rayograph.data.source import Listed, Source
 

@@ -12,9 +12,9 @@ from typing import Protocol, TypeVar
 import numpy as np
 
 from rayograph import storage
+from rayograph.config import PackOptions
 from rayograph.data import codec, dataset, describe, split
 from rayograph.data.dataset import Manifest, Recipe
-from rayograph.data.options import PackOptions
 from rayograph.data.order import LANES
 from rayograph.data.shard import ShardTask, write_shard
 from rayograph.data.source import Listed, Source

@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from rayograph import storage
-from rayograph.config import Config
+from rayograph.config import DataOptions, PackOptions, RunConfig
 from rayograph.data import phantom
 from rayograph.data.cache import Cache
 from rayograph.data.dataset import MANIFEST, Dataset
-from rayograph.data.options import DataOptions, PackOptions
 from rayograph.data.pack import pack
 from rayograph.data.source import open_source
 
@@ -18,7 +17,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def dataset(config: Config) -> Dataset:
+def dataset(config: RunConfig) -> Dataset:
     """Open `data.uri`; for `phantom`, make and pack films in the runs' storage, once."""
     films = config.phantom
     if config.data.uri != "phantom":

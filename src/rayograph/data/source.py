@@ -14,9 +14,9 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from rayograph import storage
+from rayograph.config import PackOptions
 from rayograph.data.dataset import Finding
 from rayograph.data.film import SUFFIXES
-from rayograph.data.options import PackOptions
 from rayograph.errors import UserError, one_line
 
 PARTS = {

@@ -11,9 +11,8 @@ from torch import Tensor, nn
 from torchvision import models as zoo
 
 from rayograph import storage
-from rayograph.config import is_place
+from rayograph.config import ModelOptions, is_place
 from rayograph.errors import UserError
-from rayograph.models.options import ModelOptions
 from rayograph.models.weights import check_name, load_weights
 
 FAMILIES = ("resnet*", "densenet*", "efficientnet*", "convnext*")

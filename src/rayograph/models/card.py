@@ -8,9 +8,9 @@ import safetensors.torch
 from pydantic import BaseModel, Field
 from torch import Tensor
 
+from rayograph.config import ModelOptions
 from rayograph.data.dataset import MOST_CLASSES, Recipe
 from rayograph.errors import UserError, one_line
-from rayograph.models.options import ModelOptions
 
 MODEL = "model.safetensors"  # its name in a checkpoint and in best/
 FORMAT = "rayograph-model-1"

@@ -10,16 +10,13 @@ from ray import tune
 from ray.tune.execution import class_cache
 
 from rayograph import storage
-from rayograph.cluster.options import ClusterOptions
-from rayograph.config import Config
-from rayograph.data.options import PackOptions
+from rayograph.config import ClusterOptions, RunConfig, SweepConfig
 from rayograph.errors import UserError
 from rayograph.search import learn, proposals
 from rayograph.search import space as spaces
 from rayograph.search.folder import SweepFolder
 from rayograph.search.keeper import Keeper, Stop
 from rayograph.search.ledger import Ledger, Trial, name_of
-from rayograph.search.options import SweepOptions
 from rayograph.search.space import Space
 from rayograph.search.trial import trial as run_trial
 
@@ -41,7 +38,7 @@ SECRETS = {  # which Tune would put into the cluster's records of every trial
 
 
 def search(
-    config: Config,
+    config: SweepConfig,
     space: Space,
     folder: SweepFolder,
     ledger: Ledger,
@@ -121,17 +118,15 @@ def capacity(options: ClusterOptions) -> int:
     return max(1, int(min(room)))
 
 
-def _shared(config: Config, folder: SweepFolder, dataset: str) -> Config:
+def _shared(config: SweepConfig, folder: SweepFolder, dataset: str) -> RunConfig:
     """The config that all trials share: their runs lie below the sweep, on the same dataset."""
     update: dict[str, Any] = {
         "run": config.run.model_copy(update={"storage": folder.trials}),
         "data": config.data.model_copy(update={"uri": dataset}),
-        "pack": PackOptions(),
-        "sweep": SweepOptions(),
     }
     if config.sweep.scheduler == "pbt":  # what is handed over must not be pruned meanwhile
         update["checkpoint"] = config.checkpoint.model_copy(update={"keep": "all"})
-    return config.model_copy(update=update)
+    return config.of_trials().model_copy(update=update)
 
 
 def _resources(options: ClusterOptions) -> Any:

@@ -7,11 +7,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from rayograph import storage
-from rayograph.config import Config
+from rayograph.config import SweepConfig
 from rayograph.errors import Failure, UserError, one_line
 from rayograph.search.ledger import ENDED, SWEEP, Ledger, Trial
 from rayograph.search.space import Space, applied
-from rayograph.train.folder import CONFIG, ENVIRONMENT, HISTORY, RunFolder, differences
+from rayograph.train.folder import CONFIG, ENVIRONMENT, HISTORY, RunFolder
 
 LEDGER, WINNER, PAGE = "trials.jsonl", "winner.json", "sweep.html"
 MAY_CHANGE = ("cluster.", "sweep.max_trials", "sweep.max_time")
@@ -24,7 +24,7 @@ class SweepFolder:
     uri: str
 
     @classmethod
-    def of(cls, config: Config, space: Space) -> "SweepFolder":
+    def of(cls, config: SweepConfig, space: Space) -> "SweepFolder":
         """The folder of a sweep: the preset's run and the space give it its name."""
         return cls(storage.join(config.run.storage, f"{config.run.name}-{space.name}"))
 
@@ -43,7 +43,7 @@ class SweepFolder:
         """The page that shows the sweep."""
         return storage.join(self.uri, PAGE)
 
-    def ledger(self, config: Config) -> Ledger:
+    def ledger(self, config: SweepConfig) -> Ledger:
         """The ledger, empty in a new sweep; trials that have not ended are waiting.
 
         Epochs of which it had not yet heard when the driver was lost are taken in. `Failure` where
@@ -64,7 +64,7 @@ class SweepFolder:
         """The epochs of a trial's present run."""
         return RunFolder(storage.join(self.trials, trial.run)).history()
 
-    def begin(self, config: Config, space: Space) -> None:
+    def begin(self, config: SweepConfig, space: Space) -> None:
         """Claim the folder, or check that it was begun with the same config and space."""
         place = storage.join(self.uri, SWEEP)
         if storage.exists(place):
@@ -72,7 +72,7 @@ class SweepFolder:
             try:
                 changed = [
                     key
-                    for key in differences(Config.model_validate(old.get("config")), config)
+                    for key in SweepConfig.model_validate(old.get("config")).differences(config)
                     if not key.startswith(MAY_CHANGE)
                 ]
             except ValidationError as error:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ray import tune
 
-from rayograph.config import Config
+from rayograph.config import SweepConfig
 from rayograph.errors import one_line
 from rayograph.search.folder import SweepFolder
 from rayograph.search.ledger import Handover, Ledger, State, Trial, name_of
@@ -63,7 +63,7 @@ class Keeper(tune.Callback):
         self,
         ledger: Ledger,
         folder: SweepFolder,
-        config: Config,
+        config: SweepConfig,
         stop: Stop,
         changed: Callable[[Trial], None],
     ) -> None:

@@ -12,7 +12,7 @@ from ray.tune.schedulers import (
 from ray.tune.search import Searcher
 from ray.tune.search.optuna import OptunaSearch
 
-from rayograph.config import Config
+from rayograph.config import SweepConfig
 from rayograph.search import space as spaces
 from rayograph.search.folder import SweepFolder
 from rayograph.search.keeper import Keeper
@@ -21,7 +21,7 @@ from rayograph.search.space import LISTS, Space
 from rayograph.train import history
 
 
-def points(config: Config, space: Space, keeper: Keeper) -> list[dict[str, Any]]:
+def points(config: SweepConfig, space: Space, keeper: Keeper) -> list[dict[str, Any]]:
     """What Tune hands to the trials of a grid or a random search: all that have not ended."""
     trials, total = keeper.ledger.trials, spaces.trials(space, config)
     for number in range(len(trials), total):
@@ -34,7 +34,9 @@ def point(trial: Trial) -> dict[str, Any]:
     return {"number": trial.number, "params": trial.params, "run": trial.run}
 
 
-def scheduler(config: Config, space: Space, folder: SweepFolder, ledger: Ledger) -> TrialScheduler:
+def scheduler(
+    config: SweepConfig, space: Space, folder: SweepFolder, ledger: Ledger
+) -> TrialScheduler:
     """Tune's scheduler of that name; ASHA's knows what an earlier start has seen."""
     sweep = config.sweep
     if sweep.scheduler == "asha":

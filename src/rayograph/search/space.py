@@ -9,16 +9,20 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from ray import tune
 from ray.tune.search.sample import Domain as TuneDomain
 
-from rayograph import config as configs
-from rayograph.config import Config
+from rayograph.config import RunConfig, SweepConfig
+from rayograph.config.documents import read as read_document
+from rayograph.config.documents import text
+from rayograph.config.shipped import find
 from rayograph.errors import UserError, one_line
 from rayograph.models.build import check as check_model
+
+C = TypeVar("C", bound=RunConfig)
 
 RANGES = {  # kind: how many numbers it takes; Tune's own names and meanings
     "uniform": ("low", "high"),
@@ -30,7 +34,7 @@ RANGES = {  # kind: how many numbers it takes; Tune's own names and meanings
     "lograndint": ("low", "high (excluded)"),
 }
 LISTS = ("choice", "grid")
-APART = ("run", "pack", "phantom", "cluster", "checkpoint", "sweep")  # rooms that judge or place
+APART = ("run", "phantom", "cluster", "checkpoint", "sweep")  # rooms that judge or place
 FIXED = ("data.uri", "train.select")  # else trials were not comparable
 PBT_ROOMS = ("optim", "augment")  # what may change while weights are handed over
 LONGEST_LIST, LARGEST = 1000, 2**53  # of a list; of a number
@@ -116,23 +120,23 @@ class Space:
 
 def read(place: str) -> Space:
     """The space at a path or URI, or the shipped one of that name; `UserError` if it is none."""
-    uri = configs.find("space", place)
+    uri = find("space", place)
     name = PurePosixPath(uri).stem
     if not re.fullmatch(NAME, name):
         raise UserError(
             f"{place}: a space's file name names the sweep: letters, digits, . _ - only"
         )
-    tree = configs.read(uri)
+    tree = read_document(uri)
     domains, overrides = {}, []
     for key, value in tree.items():
         if isinstance(value, Mapping):
             domains[key] = _domain(place, key, value)
         else:
-            overrides.append(f"{key}={configs.text(value)}")
+            overrides.append(f"{key}={text(value)}")
     return Space(name, domains, tuple(overrides))
 
 
-def check(space: Space, config: Config) -> Space:
+def check(space: Space, config: SweepConfig) -> Space:
     """The space with values of the options' own types.
 
     Raises `UserError` for an unknown key, a key that must not differ between trials, a value that
@@ -152,7 +156,7 @@ def check(space: Space, config: Config) -> Space:
     return found
 
 
-def trials(space: Space, config: Config) -> int:
+def trials(space: Space, config: SweepConfig) -> int:
     """How many trials there are to be."""
     limit, size = config.sweep.max_trials, space.size()
     if size is None:
@@ -163,14 +167,14 @@ def trials(space: Space, config: Config) -> int:
     return found
 
 
-def applied(config: Config, params: Mapping[str, Any]) -> Config:
+def applied(config: C, params: Mapping[str, Any]) -> C:
     """The config with a trial's parameters; `UserError` where it refuses them."""
     tree = config.model_dump(mode="json")
     for key, value in params.items():
-        configs.known(key)
+        config.check_known(key)
         room, _, name = key.partition(".")
         tree[room][name] = value
-    return configs.parse(tree)
+    return type(config).parse(tree)
 
 
 def _domain(place: str, key: str, value: Mapping[str, Any]) -> Domain:
@@ -212,8 +216,8 @@ def _domain(place: str, key: str, value: Mapping[str, Any]) -> Domain:
     return Domain(kind, numbers)
 
 
-def _typed(key: str, domain: Domain, config: Config) -> Domain:
-    configs.known(key)
+def _typed(key: str, domain: Domain, config: SweepConfig) -> Domain:
+    config.check_known(key)
     room, _, name = key.partition(".")
     if room in APART or key in FIXED:
         raise UserError(f"{key}: cannot be searched: trials could not be compared, or would clash")
@@ -222,7 +226,7 @@ def _typed(key: str, domain: Domain, config: Config) -> Domain:
     ]
     for value in values:
         if domain.kind == "grid" and values.count(value) > 1:
-            raise UserError(f"{key}: {configs.text(value)} stands twice in the grid")
+            raise UserError(f"{key}: {text(value)} appears twice in the grid")
     if room in ("model", "data"):
         for value in values:
             given = applied(config, {key: value})
@@ -230,7 +234,7 @@ def _typed(key: str, domain: Domain, config: Config) -> Domain:
     return Domain(domain.kind, tuple(values)) if domain.kind in LISTS else domain
 
 
-def _check_methods(space: Space, config: Config) -> None:
+def _check_methods(space: Space, config: SweepConfig) -> None:
     sweep, kinds = config.sweep, {key: domain.kind for key, domain in space.domains.items()}
     grids = [key for key, kind in kinds.items() if kind == "grid"]
     others = [key for key in kinds if key not in grids]
@@ -251,7 +255,7 @@ def _check_methods(space: Space, config: Config) -> None:
             raise UserError(problem)
 
 
-def _pbt_problems(space: Space, config: Config) -> Iterator[str]:
+def _pbt_problems(space: Space, config: SweepConfig) -> Iterator[str]:
     if config.sweep.searcher != "random":
         yield f"sweep.searcher={config.sweep.searcher}: pbt needs random, since it searches itself"
     for key in space.domains:

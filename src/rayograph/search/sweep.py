@@ -7,9 +7,9 @@ from typing import Any
 
 from rich.console import Console
 
-from rayograph import config as configs
 from rayograph.cluster import launch, session
-from rayograph.config import Config
+from rayograph.config import SweepConfig
+from rayograph.config.documents import text
 from rayograph.data import prepare
 from rayograph.errors import UserError
 from rayograph.models.build import check
@@ -51,7 +51,7 @@ class Outcome:
         }
 
 
-def run(config: Config, space: Space, words: Sequence[str], console: Console) -> Outcome:
+def run(config: SweepConfig, space: Space, words: Sequence[str], console: Console) -> Outcome:
     """Search, go on with a search, or look at one that has ended; publish the best so far.
 
     `words` are the preset and the overrides that the sweep was asked for. Raises `UserError` for
@@ -96,7 +96,7 @@ def _unfinished(ledger: Ledger, total: int) -> int:
     return len(ledger.left(total)) + max(0, total - len(ledger.trials))
 
 
-def repeats(winner: Trial, space: Space, words: Sequence[str], config: Config) -> str | None:
+def repeats(winner: Trial, space: Space, words: Sequence[str], config: SweepConfig) -> str | None:
     """The command line that trains the winner as a plain run; none if it took over weights."""
     if winner.best is None or winner.best.run != winner.name:
         return None
@@ -107,7 +107,7 @@ def repeats(winner: Trial, space: Space, words: Sequence[str], config: Config) -
         places.append(f"data.uri={config.data.uri}")
     apart = ("sweep.", "run.name=", "run.storage=", "data.uri=")
     kept = [word for word in (*space.overrides, *given) if not word.startswith(apart)]
-    own = [f"{key}={configs.text(value)}" for key, value in winner.best.params.items()]
+    own = [f"{key}={text(value)}" for key, value in winner.best.params.items()]
     return shlex.join(["rayograph", "train", preset, *kept, *own, *places])
 
 

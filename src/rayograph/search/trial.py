@@ -14,10 +14,9 @@ from typing import Any
 
 from ray import tune
 
-from rayograph import config as configs
 from rayograph import storage
 from rayograph.cluster import launch
-from rayograph.config import Config
+from rayograph.config import RunConfig
 from rayograph.errors import Diverged, Failure, UserError, one_line
 from rayograph.search.space import applied
 from rayograph.train import history, local
@@ -38,7 +37,7 @@ def trial(given: Mapping[str, Any], job: Mapping[str, Any]) -> None:
     storage.vouch()  # the driver has reached it
     name, point = tune.get_context().get_trial_name(), given["point"]
     run, source = _place(name, point)
-    shared = configs.parse(job["config"])
+    shared = RunConfig.parse(job["config"])
     update = {"name": run} | ({"start_from": source["checkpoint"]} if source else {})
     shared = shared.model_copy(update={"run": shared.run.model_copy(update=update)})
     report = _Reports(name, run, point["params"], shared, source, job["hands_over"])
@@ -66,7 +65,7 @@ def _place(name: str, point: Mapping[str, Any]) -> tuple[str, Mapping[str, Any] 
     return f"{name}-{secrets.token_hex(2)}", pointer
 
 
-def _train(config: Config, show: Callable[[Row], None]) -> None:
+def _train(config: RunConfig, show: Callable[[Row], None]) -> None:
     folder = RunFolder.of(config)
     rows = folder.history()
     if rows:  # the sweep may have been stopped before it had judged this epoch
@@ -87,7 +86,7 @@ class _Reports:
         name: str,
         run: str,
         params: Mapping[str, Any],
-        config: Config,
+        config: RunConfig,
         source: Mapping[str, Any] | None,
         hands_over: bool,
     ) -> None:

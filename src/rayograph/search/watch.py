@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from rayograph.config import Config
+from rayograph.config import SweepConfig
 from rayograph.search.ledger import ENDED, Ledger, Trial
 from rayograph.train.lines import clock
 
@@ -22,7 +22,7 @@ MOST = 40  # rows of the live table; a screen holds no more
 class Watch:
     """Shows a sweep's trials as they change."""
 
-    def __init__(self, console: Console, config: Config, at_once: int) -> None:
+    def __init__(self, console: Console, config: SweepConfig, at_once: int) -> None:
         self._console = console
         self._select = config.train.select
         self._workers = config.cluster.most

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from rayograph.config import Config
+from rayograph.config import RunConfig
 from rayograph.data import order
 from rayograph.data.dataset import Dataset, Split
 from rayograph.models.build import build
@@ -15,7 +15,7 @@ FORWARD = 1 / 3  # of a training step's time; validation does no more
 
 
 def estimate(
-    config: Config, dataset: Dataset, films_per_s: float | None, price: float | None
+    config: RunConfig, dataset: Dataset, films_per_s: float | None, price: float | None
 ) -> dict[str, Any]:
     """The needs of a run; `films_per_s` of all workers together, `price` of a worker's hour.
 

@@ -2,13 +2,12 @@
 
 import json
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from rayograph import config as configs
 from rayograph import storage
-from rayograph.config import Config
+from rayograph.config import RunConfig
 from rayograph.errors import Diverged, Failure, UserError
 from rayograph.models import card as cards
 from rayograph.train import history, state, tensorboard
@@ -37,7 +36,7 @@ class RunFolder:
     uri: str
 
     @classmethod
-    def of(cls, config: Config) -> "RunFolder":
+    def of(cls, config: RunConfig) -> "RunFolder":
         """The folder of a config's run."""
         return cls(storage.join(config.run.storage, config.run.name))
 
@@ -46,7 +45,7 @@ class RunFolder:
         """The best checkpoint's model, all that predict and evaluate need."""
         return storage.join(self.uri, "best", state.MODEL)
 
-    def check(self, config: Config) -> int:
+    def check(self, config: RunConfig) -> int:
         """The epochs that an unfinished run of this name has behind it; 0 for a new run.
 
         Raises `UserError` where the run is finished, or was begun with another config.
@@ -62,7 +61,7 @@ class RunFolder:
                 )
         return rows[-1]["epoch"] if rows else 0
 
-    def begin(self, config: Config) -> None:
+    def begin(self, config: RunConfig) -> None:
         """Claim the folder for a new run, or for an unfinished one to go on; first `check`.
 
         A finished run loses the snapshots that a crash at its very end has left.
@@ -72,11 +71,11 @@ class RunFolder:
             self.forget_snapshots(but=())
         self.check(config)
         place = storage.join(self.uri, CONFIG)
-        storage.write(place, configs.dump(config, without=["pack", "sweep"]).encode())
+        storage.write(place, config.dump().encode())
         environment = json.dumps({"versions": state.versions()}, indent=1)
         storage.write(storage.join(self.uri, ENVIRONMENT), environment.encode())
 
-    def config(self) -> Config:
+    def config(self) -> RunConfig:
         """The config that the run was begun with; `UserError` where no run lies here."""
         try:
             return _config(storage.join(self.uri, CONFIG))
@@ -173,10 +172,10 @@ class RunFolder:
         storage.write(storage.join(folder, MODEL_JSON), json.dumps(document, indent=1).encode())
 
 
-def _config(place: str) -> Config:
+def _config(place: str) -> RunConfig:
     """The config of a run's own file, which an error names."""
     try:
-        return configs.load(place)
+        return RunConfig.load(place)
     except storage.NotFoundError:
         raise
     except UserError as error:
@@ -206,18 +205,10 @@ def checkpoint_name(epoch: int, attempt: str) -> str:
     return f"checkpoint_{epoch:04}_{attempt}"
 
 
-def _refuse_other_config(uri: str, old: Config, new: Config) -> None:
-    differing = [key for key in differences(old, new) if not key.startswith(MAY_CHANGE)]
+def _refuse_other_config(uri: str, old: RunConfig, new: RunConfig) -> None:
+    differing = [key for key in old.differences(new) if not key.startswith(MAY_CHANGE)]
     if differing:
         raise UserError(
             f"{uri}: was begun with another {', '.join(differing)}; "
             "give a new run.name, or the old values"
         )
-
-
-def differences(old: Config, new: Config) -> Sequence[str]:
-    """The dotted keys of the options in which two configs differ."""
-    before, after = old.model_dump(), new.model_dump()
-    keys = (name for name, _ in configs.fields())
-    parts = ((key, *key.split(".")) for key in keys)
-    return [key for key, room, name in parts if before[room][name] != after[room][name]]

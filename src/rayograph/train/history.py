@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
+from rayograph.config import TrainOptions
 from rayograph.errors import Failure, one_line
-from rayograph.train.options import TrainOptions
 
 MOST_EPOCHS = 1_000_000
 Row = Mapping[str, Any]  # one epoch, as a line of history.jsonl

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from rayograph import storage
-from rayograph.config import Config, parse
+from rayograph.config import RunConfig
 from rayograph.data import prepare
 from rayograph.errors import Failure, Stopped, UserError
 from rayograph.models.build import check
@@ -17,7 +17,7 @@ from rayograph.train.stops import listening
 from rayograph.train.world import World, torchrun
 
 
-def run(config: Config, show: Callable[[Mapping[str, Any]], None]) -> RunFolder:
+def run(config: RunConfig, show: Callable[[Mapping[str, Any]], None]) -> RunFolder:
     """Train in the processes that torchrun started, writing the same folder as Ray Train.
 
     Raises `UserError` as `RunFolder.begin` does, and where a batch is too small for the workers.
@@ -32,14 +32,14 @@ def run(config: Config, show: Callable[[Mapping[str, Any]], None]) -> RunFolder:
     return RunFolder.of(config)
 
 
-def _run(config: Config, world: World, show: Callable[[Mapping[str, Any]], None]) -> None:
+def _run(config: RunConfig, world: World, show: Callable[[Mapping[str, Any]], None]) -> None:
     def begin() -> None:
         check(config.model, config.data.image_size)
         prepare.dataset(config).split("train")
         RunFolder.of(config).begin(config)
 
     cluster = config.cluster.model_copy(update={"workers": world.size})
-    config = parse(config.model_copy(update={"cluster": cluster}).model_dump())
+    config = RunConfig.parse(config.model_copy(update={"cluster": cluster}).model_dump())
     world.agree(begin)
     storage.vouch()  # rank 0 has reached it
     dataset = prepare.dataset(config)

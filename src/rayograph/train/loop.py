@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from rayograph.config import Config
+from rayograph.config import RunConfig
 from rayograph.data import order, stream
 from rayograph.data.dataset import Dataset
 from rayograph.errors import Diverged, Stopped
@@ -30,7 +30,7 @@ from rayograph.train.world import World
 Row = dict[str, Any]
 
 
-def start(config: Config, dataset: Dataset, reporter: Reporter, world: World) -> "Trainer":
+def start(config: RunConfig, dataset: Dataset, reporter: Reporter, world: World) -> "Trainer":
     """A trainer at the reporter's latest checkpoint, or at `run.start_from`, or at the beginning.
 
     A `UserError` (absent weights, a checkpoint of another dataset) is raised on every worker alike.
@@ -46,7 +46,7 @@ def start(config: Config, dataset: Dataset, reporter: Reporter, world: World) ->
 class Trainer:
     """A model under DDP, and one epoch of training and validating it."""
 
-    def __init__(self, config: Config, dataset: Dataset, world: World) -> None:
+    def __init__(self, config: RunConfig, dataset: Dataset, world: World) -> None:
         torch.set_num_threads(config.cluster.cpus_per_worker)  # a thread count changes the bits
         torch.manual_seed(config.train.seed)
         self.config = config

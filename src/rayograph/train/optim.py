@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.optim import Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from rayograph.train.options import OptimOptions
+from rayograph.config import OptimOptions
 
 
 def factor(step: int, steps_per_epoch: int, epochs: int, options: OptimOptions) -> float:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from rayograph import storage
-from rayograph.config import Config
+from rayograph.config import RunConfig
 from rayograph.train import folder, history, state
 from rayograph.train.folder import RunFolder
 from rayograph.train.state import Saved
@@ -44,7 +44,7 @@ class FolderReporter:
 
     def __init__(
         self,
-        config: Config,
+        config: RunConfig,
         world: World,
         show: Callable[[Mapping[str, Any]], None],
         stop: threading.Event,

@@ -13,9 +13,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from rayograph import storage
+from rayograph.config import CheckpointOptions
 from rayograph.errors import Failure, UserError
 from rayograph.train.folder import RunFolder, snapshot_name
-from rayograph.train.options import CheckpointOptions
 from rayograph.train.reporter import upload
 from rayograph.train.state import Saved
 

@@ -20,7 +20,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from rayograph import storage
-from rayograph.config import Config
+from rayograph.config import RunConfig
 from rayograph.errors import Failure, UserError, one_line
 from rayograph.models import card as cards
 from rayograph.models import weights
@@ -51,7 +51,7 @@ class State:
     optimizer: Optimizer
     schedule: LambdaLR
     fingerprint: str
-    config: Config
+    config: RunConfig
     epoch: int = 0
     step: int = 0
     sums: Sums = field(default_factory=Sums)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
 from torch.nn.parallel import DistributedDataParallel
 
-from rayograph.config import Config
+from rayograph.config import RunConfig
 from rayograph.data import augment
 from rayograph.data.dataset import Dataset
 from rayograph.errors import Diverged
@@ -37,7 +37,7 @@ class Stepper:
 
     def __init__(
         self,
-        config: Config,
+        config: RunConfig,
         dataset: Dataset,
         world: World,
         state: State,

@@ -11,7 +11,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from rayograph.cluster.options import ClusterOptions
+from rayograph.config import ClusterOptions
 from rayograph.errors import UserError
 
 T = TypeVar("T")

@@ -1,0 +1,33 @@
+"""The options: a file a subject, and for each command a config composed of those it reads."""
+
+from rayograph.config.augment import AugmentOptions
+from rayograph.config.cluster import ClusterOptions
+from rayograph.config.commands import PackConfig, PredictConfig, RunConfig, SweepConfig
+from rayograph.config.data import DataOptions, PhantomOptions
+from rayograph.config.model import ModelOptions, is_place
+from rayograph.config.pack import PackOptions, SourceOptions
+from rayograph.config.run import RunOptions
+from rayograph.config.sweep import SweepOptions
+from rayograph.config.train import CheckpointOptions, OptimOptions, TrainOptions
+from rayograph.config.tree import Config
+
+__all__ = [
+    "AugmentOptions",
+    "CheckpointOptions",
+    "ClusterOptions",
+    "Config",
+    "DataOptions",
+    "ModelOptions",
+    "OptimOptions",
+    "PackConfig",
+    "PackOptions",
+    "PhantomOptions",
+    "PredictConfig",
+    "RunConfig",
+    "RunOptions",
+    "SourceOptions",
+    "SweepConfig",
+    "SweepOptions",
+    "TrainOptions",
+    "is_place",
+]

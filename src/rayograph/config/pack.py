@@ -1,0 +1,63 @@
+"""How originals become a packed dataset."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from rayograph.config.base import Options
+
+
+class SourceOptions(Options):
+    """How a table names its films."""
+
+    path_column: str = "path"
+    """column of file paths (tables) [column]"""
+
+
+class PackOptions(SourceOptions):
+    """How originals become shards."""
+
+    size: int = Field(256, ge=16, le=4096)
+    """side of a packed film [pixels]"""
+
+    resize: Literal["crop", "fit"] = "crop"
+    """crop: short side to size, centre kept; fit: long side to size, black padding [name]"""
+
+    codec: Literal["raw", "jpeg"] = "raw"
+    """how pixels are stored: raw, the fastest, or jpeg, a quarter of the bytes [name]"""
+
+    quality: int = Field(95, ge=1, le=100)
+    """of codec jpeg [JPEG quality]"""
+
+    val: Literal["source", "cut", "merge_and_cut"] = "source"
+    """validation films: the source's own part (cut from training if it has none), cut from
+    training, or the source's own merged into training and then cut [name]"""
+
+    val_fraction: float = Field(0.15, gt=0, lt=1)
+    """share of training patients that a cut takes (a source without parts is cut 70/15/15)
+    [fraction]"""
+
+    seed: int = Field(0, ge=0)
+    """of the cut and of the stored order [seed]"""
+
+    max_rejected: int | None = Field(None, ge=0)
+    """unreadable films that are tolerated; null: 1 % of the films, at least 10 [films]"""
+
+    negative: str | None = None
+    """class that means `nothing found`; null: the one named normal, negative, healthy or no
+    finding, else the first by name [class]"""
+
+    patient_pattern: str | None = None
+    """regular expression on a film's path; its first group is the patient (folders) [regex]"""
+
+    label_column: str = "label"
+    """column of classes (tables) [column]"""
+
+    patient_column: str | None = None
+    """column of patients (tables), or `none` if each film is its own patient [column]"""
+
+    split_column: str = "split"
+    """column of train, val, test (tables); used if the table has it [column]"""
+
+    shard_bytes: int = Field(64_000_000, ge=1_000_000)
+    """about the size of a shard [bytes]"""

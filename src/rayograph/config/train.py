@@ -1,0 +1,93 @@
+"""How a run trains: the loop, its optimizer, its checkpoints."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from rayograph.config.base import Options
+
+
+class TrainOptions(Options):
+    """How long, in what batches, and by what measure a run trains."""
+
+    epochs: int = Field(10, ge=1, le=10_000)
+    """passes over the training films [epochs]"""
+
+    batch_size: int = Field(32, ge=2, le=65_536)
+    """films per optimizer step, over all workers [films]"""
+
+    micro_batch: int | None = Field(None, ge=1)
+    """films per forward pass and batch norm of a worker, to save memory; null: all [films]"""
+
+    seed: int = Field(0, ge=0)
+    """of weights, order, augmentation and dropout [seed]"""
+
+    precision: Literal["auto", "float32", "bf16"] = "auto"
+    """auto: bf16 autocast on GPUs that support it, else float32 [name]"""
+
+    class_weights: Literal["none", "balanced"] = "none"
+    """balanced: a film's loss is weighted by its class's inverse frequency [name]"""
+
+    select: str = Field("val_auroc", pattern=r"^val_[a-z0-9_]+$")
+    """metric that chooses the best epoch: val_auroc, val_accuracy, val_loss, … [metric]"""
+
+    on_nan: Literal["stop", "skip", "restore"] = "stop"
+    """if a loss is not a finite number: stop; skip the step; or restore the last checkpoint's
+    weights and skip the step [name]"""
+
+    patience: int | None = Field(None, ge=1)
+    """stop after this many epochs without a better one; null: never [epochs]"""
+
+
+class OptimOptions(Options):
+    """The optimizer and its schedule."""
+
+    name: Literal["adamw", "adam"] = "adamw"
+    """optimizer [name]"""
+
+    lr: float = Field(1e-3, gt=0, le=10)
+    """learning rate after warm-up [per step]"""
+
+    weight_decay: float = Field(0.01, ge=0, le=10)
+    """decoupled for adamw, in the gradient for adam [per step]"""
+
+    schedule: Literal["cosine", "constant"] = "cosine"
+    """cosine: falls to zero at the last step [name]"""
+
+    warmup_epochs: float = Field(1.0, ge=0)
+    """linear rise of the learning rate from zero [epochs]"""
+
+    clip_norm: float | None = Field(None, gt=0)
+    """longer gradients are shortened to this; null: never [L2 norm]"""
+
+
+WITHIN = r"^[1-9]\d{0,6} ?(steps|s|min)$"
+
+
+class CheckpointOptions(Options):
+    """When checkpoints are written and which are kept."""
+
+    every: Annotated[int, Field(ge=1)] | Annotated[str, Field(pattern=WITHIN)] = 1
+    """epochs; or also inside epochs: `200 steps`, `30 s`, `5 min` [epochs, steps or time]"""
+
+    keep: Annotated[int, Field(ge=1)] | Literal["all"] = 2
+    """how many of the best are kept beside the latest; or all [checkpoints]"""
+
+    @property
+    def epochs(self) -> int:
+        """Epochs between checkpoints at their ends; the last epoch always has one."""
+        return self.every if isinstance(self.every, int) else 1
+
+    @property
+    def steps(self) -> int | None:
+        """Steps between checkpoints inside an epoch, if steps are counted."""
+        return self._within("steps", 1)
+
+    @property
+    def seconds(self) -> int | None:
+        """Seconds between checkpoints inside an epoch, if time is measured."""
+        return self._within("s", 1) or self._within("min", 60)
+
+    def _within(self, unit: str, factor: int) -> int | None:
+        number = str(self.every).removesuffix(unit).strip()
+        return int(number) * factor if number.isdigit() and isinstance(self.every, str) else None
