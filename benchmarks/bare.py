@@ -19,9 +19,11 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from rayograph.config import RunConfig
-from rayograph.data import augment, prepare, stream
+from rayograph.data import stream, transforms
 from rayograph.data.dataset import Dataset
+from rayograph.data.transforms import Transform
 from rayograph.models.build import build
+from rayograph.pack import prepare
 from rayograph.train import optim
 
 
@@ -35,7 +37,7 @@ class Films(NamedTuple):
 def loaded(dataset: Dataset, split: str) -> Films:
     """All films of a split."""
     parts = [
-        (torch.tensor(part.films), torch.tensor(part.labels))
+        (torch.tensor(part.inputs), torch.tensor(part.labels).argmax(1))
         for part in stream.stored(dataset, split)
     ]
     films, labels = zip(*parts, strict=True)
@@ -44,21 +46,18 @@ def loaded(dataset: Dataset, split: str) -> Films:
 
 def trained(
     model: nn.Module, optimizer: torch.optim.Optimizer, schedule: torch.optim.lr_scheduler.LambdaLR,
-    train: Films, config: RunConfig, dataset: Dataset, epoch: int,
+    train: Films, config: RunConfig, transform: Transform, epoch: int,
 ) -> None:  # fmt: skip
     """One epoch in a random order."""
     model.train()
     rank, world = dist.get_rank(), dist.get_world_size()
     order = torch.randperm(len(train.films), generator=torch.Generator().manual_seed(epoch))
     steps = -(-len(order) // config.train.batch_size)
-    manifest, loss_sum = dataset.manifest, 0.0
+    loss_sum = 0.0
     for step, batch in enumerate(order.tensor_split(steps)):
         own = batch[rank::world]
-        draws = augment.draw(len(batch), config.train.seed, epoch, step)[rank::world]
-        pictures = augment.augmented(
-            train.films[own], draws, config.augment, config.data.image_size,
-            manifest.mean, manifest.std,
-        )  # fmt: skip
+        draws = transforms.draw(len(batch), transform.draws, config.train.seed, epoch, step)
+        pictures = transform.train(train.films[own], draws[rank::world])
         loss = F.cross_entropy(model(pictures), train.labels[own])
         loss.backward()
         optimizer.step()
@@ -68,16 +67,14 @@ def trained(
 
 
 @torch.inference_mode()
-def validated(model: nn.Module, val: Films, config: RunConfig, dataset: Dataset) -> float:
+def validated(model: nn.Module, val: Films, transform: Transform) -> float:
     """The mean loss, each rank judging its part."""
     model.eval()
     rank, world = dist.get_rank(), dist.get_world_size()
     films, labels = val.films[rank::world], val.labels[rank::world]
     total = torch.zeros(1)
     for part in torch.arange(len(films)).split(64):
-        pictures = augment.whole(
-            films[part], config.data.image_size, dataset.manifest.mean, dataset.manifest.std
-        )
+        pictures = transform.evaluate(films[part])
         total += F.cross_entropy(model(pictures), labels[part], reduction="sum")
     dist.all_reduce(total)
     return total.item() / len(val.films)
@@ -92,16 +89,18 @@ def main() -> None:
     dist.init_process_group("gloo")
     dataset = prepare.dataset(config)
     train, val = loaded(dataset, "train"), loaded(dataset, "val")
-    model = build(config.model, len(dataset.manifest.classes))
+    spec = dataset.transform(config.data)
+    transform = transforms.build(spec, config.augment)
+    model = build(config.model, spec.shape, dataset.task.outputs)
     model = model.to(memory_format=torch.channels_last)
     steps = -(-len(train.films) // config.train.batch_size)
     optimizer, schedule = optim.build(model, config.optim, steps, config.train.epochs)
     ddp = DistributedDataParallel(model, gradient_as_bucket_view=True)
     for epoch in range(config.train.epochs):
         began = time.perf_counter()
-        trained(ddp, optimizer, schedule, train, config, dataset, epoch)
+        trained(ddp, optimizer, schedule, train, config, transform, epoch)
         done = time.perf_counter() - began
-        loss = validated(model, val, config, dataset)
+        loss = validated(model, val, transform)
         if dist.get_rank() == 0:
             states = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
             torch.save(states, Path(out).with_suffix(".pt"))

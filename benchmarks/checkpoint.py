@@ -23,7 +23,7 @@ import torch
 from benchmarks.targets import Figure, show
 from rayograph import storage
 from rayograph.config import RunConfig
-from rayograph.data import prepare
+from rayograph.pack import prepare
 from rayograph.train.clock import PARTS
 
 MOST_PAUSE = 0.02
@@ -41,7 +41,7 @@ class Run:
 def job(runs: str, name: str, words: list[str]) -> Run:
     """Train in one process, as torchrun would start it."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=1"]
-    command += ["-m", "rayograph.cli", "train", "transfer", *words, f"run.name={name}"]
+    command += ["-m", "rayograph", "train", "transfer", *words, f"run.name={name}"]
     subprocess.run(command, check=True)
     text = storage.read(storage.join(runs, name, "history.jsonl")).decode()
     rows = [json.loads(line) for line in text.splitlines()][1:]

@@ -22,8 +22,8 @@ from benchmarks.job import Format
 from benchmarks.look import hash_sum, signatures
 from benchmarks.readers import batch_of
 from rayograph.config import PackOptions
-from rayograph.data import pack, phantom
-from rayograph.data.source import open_source
+from rayograph.pack import packing, phantom
+from rayograph.pack.sources import open_source
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -122,11 +122,11 @@ def pack_ours(form: Format, source: Path, place: str) -> None:
     if form.codec != "raw":
         chosen |= {"codec": form.codec, "quality": form.quality}
     options = PackOptions(**chosen)
-    pack.pack(open_source(str(source), options), place, options, pooled, overwrite=True)
+    packing.pack(open_source(str(source), options), place, options, pooled, overwrite=True)
 
 
 def pooled(what: str, function: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:  # noqa: ARG001
-    """`pack.Run` by a pool of processes."""
+    """`pack.mapper.Mapper` by a pool of processes."""
     with FRESH.Pool(CORES) as pool:
         yield from pool.imap(function, items)
 

@@ -25,12 +25,12 @@ from torch import Tensor
 
 from benchmarks import made
 from benchmarks.targets import Figure, show
-from rayograph.config import AugmentOptions, ModelOptions
-from rayograph.data import augment, order, stream
+from rayograph.config import AugmentOptions, DataOptions, ModelOptions
+from rayograph.data import order, stream, transforms
 from rayograph.data.dataset import Dataset
 from rayograph.models.build import build
 from rayograph.train.clock import Clock
-from rayograph.train.device import ahead
+from rayograph.train.device import prefetch
 
 PACKED, BATCH_ROWS, SHARD_ROWS = 256, 16, 960
 TARGET = 0.95
@@ -60,21 +60,20 @@ class Step:
 
     def __init__(self, dataset: Dataset, size: Size, device: torch.device) -> None:
         torch.manual_seed(0)
-        model = build(ModelOptions(name=size.model), len(dataset.manifest.classes))
+        spec = dataset.transform(DataOptions(image_size=size.image_size))
+        model = build(ModelOptions(name=size.model), spec.shape, dataset.task.outputs)
         self._model = model.to(device).to(memory_format=torch.channels_last).train()
         self._optimizer = torch.optim.SGD(self._model.parameters(), lr=0.01, momentum=0.9)
         self._forward = torch.compile(self._model) if size.compiled else self._model
-        self._manifest = dataset.manifest
+        self._transform = transforms.build(spec, AugmentOptions())
         self._size = size
         self._device = device
 
     def __call__(self, films: Tensor, labels: Tensor, number: int) -> None:
         """One step; its draws are made on the CPU, as in training."""
-        draws = augment.draw(self._size.batch, 0, 0, number)[: len(films)].to(self._device)
-        pictures = augment.augmented(
-            films, draws, AugmentOptions(), self._size.image_size,
-            self._manifest.mean, self._manifest.std,
-        ).contiguous(memory_format=torch.channels_last)  # fmt: skip
+        draws = transforms.draw(self._size.batch, self._transform.draws, 0, 0, number)
+        pictures = self._transform.train(films, draws[: len(films)].to(self._device))
+        pictures = pictures.contiguous(memory_format=torch.channels_last)
         with torch.autocast(self._device.type, torch.bfloat16):
             logits = self._forward(pictures)
         F.cross_entropy(logits.float(), labels).backward()
@@ -88,8 +87,8 @@ def on_device(
     """The films and labels of an epoch's batches on the device, as the training loop has them."""
     batches = stream.training(dataset, "train", plan, 0, 1, pin=device.type == "cuda")
     with closing(batches):
-        for given in ahead(batches, device, Clock()):
-            yield given.films, given.labels
+        for batch in prefetch(batches, device, Clock()):
+            yield batch.inputs, batch.labels.argmax(1)
 
 
 def fed(step: Step, dataset: Dataset, batch: int, epoch: int, device: torch.device) -> float:
@@ -115,7 +114,7 @@ def read(dataset: Dataset, batch: int) -> float:
     split = dataset.split("train")
     plan = order.plan(split.batch_rows, batch, dataset.manifest.fingerprint, 0, 0)
     began = time.perf_counter()
-    films = sum(len(found.films) for found in stream.training(dataset, "train", plan, 0, 1))
+    films = sum(len(found.inputs) for found in stream.training(dataset, "train", plan, 0, 1))
     return films / (time.perf_counter() - began)
 
 

@@ -13,17 +13,12 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from rayograph import storage
-from rayograph.data import phantom
-from rayograph.data.dataset import (
-    MANIFEST,
-    Manifest,
-    Recipe,
-    RecordBatch,
-    Shard,
-    Split,
-    digest,
-    schema,
-)
+from rayograph.data.dataset import MANIFEST, digest, schema
+from rayograph.data.inputs.films import FilmInputs
+from rayograph.data.manifest import LabelCounts, Manifest, Part, RecordBatch, Shard
+from rayograph.data.moments import Moments
+from rayograph.data.recipe import ImageRecipe
+from rayograph.pack import phantom
 
 END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"
 PHANTOMS = 64  # different ones; a model's step does not know how many there are
@@ -38,7 +33,8 @@ def phantoms(size: int, count: int = PHANTOMS) -> Films:
 def dataset(dest: str, films: int, batch_rows: int, shard_rows: int, pixels: Films) -> None:
     """Write a dataset of one split, its film i being `pixels[i % len(pixels)]`."""
     size = pixels.shape[-1]
-    kinds = schema(_recipe(size), "raw")
+    inputs, classes = FilmInputs(size=size), len(phantom.CLASSES)
+    kinds = schema(inputs, classes)
     shards = []
     for number, rows in enumerate(_cut(films, shard_rows)):
         out = io.BytesIO(kinds.serialize().to_pybytes())
@@ -46,12 +42,12 @@ def dataset(dest: str, films: int, batch_rows: int, shard_rows: int, pixels: Fil
         batches = []
         for part in _cut(len(rows), batch_rows):
             own = np.arange(rows.start + part.start, rows.start + part.stop)
-            image = pa.py_buffer(pixels[own % len(pixels)])
+            labels = np.eye(classes, dtype=np.int8)[own % len(pixels) % 2]
             columns = [
-                pa.FixedSizeBinaryArray.from_buffers(kinds[0].type, len(own), [None, image]),
+                inputs.encoded(pixels[own % len(pixels)]),
                 pa.array([f"film{i}" for i in own]),
                 pa.array([f"patient{i // 3}" for i in own]),
-                pa.array(own % len(pixels) % 2, pa.int32()),
+                pa.FixedSizeListArray.from_arrays(pa.array(labels.ravel()), classes),
             ]
             data = pa.record_batch(columns, schema=kinds).serialize().to_pybytes()
             found = digest(data)
@@ -91,18 +87,25 @@ def _shard(path: str, batches: list[RecordBatch], size: int, digest: str) -> Sha
 
 def _manifest(shards: list[Shard], size: int) -> bytes:
     films = sum(shard.rows for shard in shards)
-    labels = dict.fromkeys(phantom.CLASSES, films // 2)
+    half = LabelCounts(present=films // 2, absent=films - films // 2)
+    pixels = films * size**2  # of mean 0.5 and deviation 0.25
+    moments = Moments(count=pixels, sum=(127.5 * pixels,), square=((127.5**2 + 64**2) * pixels,))
+    train = Part(
+        shards=tuple(shards),
+        patients=-(-films // 3),
+        labels=dict.fromkeys(phantom.CLASSES, half),
+        moments=moments,
+    )
     made = Manifest(
-        name="made", classes=tuple(labels), recipe=_recipe(size),
-        mean=0.5, std=0.25,
-        splits={"train": Split(shards=tuple(shards), patients=-(-films // 3), labels=labels)},
-    )  # fmt: skip
+        name="made",
+        classes=phantom.CLASSES,
+        inputs=FilmInputs(size=size),
+        recipe=ImageRecipe(size=size, resize="crop"),
+        parts={"train": train},
+        splits={"train": ("train",)},
+    )
     made = made.model_copy(update={"fingerprint": made.computed_fingerprint()})
     return made.model_dump_json(indent=1).encode()
-
-
-def _recipe(size: int) -> Recipe:
-    return Recipe(size=size, resize="crop")
 
 
 def _cut(length: int, piece: int) -> Iterator[range]:

@@ -56,7 +56,7 @@ def ours(job: Job) -> Batches:
     share = stream.training(dataset, "train", plan, job.rank, job.world, job.start)
     with closing(share) as batches:
         for batch in batches:
-            yield batch.films
+            yield batch.inputs
 
 
 def litdata(job: Job) -> Batches:

@@ -26,7 +26,7 @@ from benchmarks import store
 from benchmarks.measure import cpu_s_of, descendants
 from benchmarks.targets import Figure, show
 from rayograph import storage
-from rayograph.data import phantom
+from rayograph.pack import phantom
 from rayograph.storage.objects import s3
 from tests import seaweed
 

@@ -26,7 +26,7 @@ import torch
 from benchmarks.targets import Figure, show
 from rayograph import storage
 from rayograph.config import RunConfig
-from rayograph.data import prepare
+from rayograph.pack import prepare
 from rayograph.train.clock import PARTS
 
 TARGET = 0.97
@@ -46,7 +46,7 @@ class Run:
 
 def job(launcher: list[str], runs: str, name: str, words: list[str]) -> Run:
     """Ours: `rayograph train`; an epoch's line is printed once its checkpoint is committed."""
-    command = [*launcher, "rayograph.cli", "train", "demo", *words, f"run.name={name}"]
+    command = [*launcher, "rayograph", "train", "demo", *words, f"run.name={name}"]
     with subprocess.Popen(
         command, env={**os.environ, **ONE_THREAD}, stderr=subprocess.PIPE, text=True
     ) as process:

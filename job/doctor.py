@@ -2,7 +2,7 @@
 
 import sys
 
-from rayograph.cli import main
+from rayograph.console.app import main
 
 if __name__ == "__main__":
     main(["doctor", *sys.argv[1:]])

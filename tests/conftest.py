@@ -10,11 +10,11 @@ import pytest
 from hypothesis import settings
 
 from rayograph.config import PackOptions
-from rayograph.data import phantom
 from rayograph.data.dataset import Dataset
-from rayograph.data.pack import pack
-from rayograph.data.prepare import one_by_one
-from rayograph.data.source import open_source
+from rayograph.pack import phantom
+from rayograph.pack.mapper import one_by_one
+from rayograph.pack.packing import pack
+from rayograph.pack.sources import open_source
 from tests import head, seaweed
 from tests.head import REPOSITORY
 
@@ -69,7 +69,7 @@ def packing(source: Path, dest: Path, options: PackOptions, overwrite: bool = Fa
 def rayograph(*words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
     """Run the real command in a process of its own."""
     return subprocess.run(
-        [sys.executable, "-m", "rayograph.cli", *words],
+        [sys.executable, "-m", "rayograph", *words],
         env={**os.environ, **environment}, cwd=REPOSITORY, timeout=400,
         capture_output=True, text=True, check=False,
     )  # fmt: skip

@@ -60,9 +60,9 @@ def bare(home: Path) -> str:
     (packages / "shared.pth").write_text(sysconfig.get_path("purelib"))
     python = str(home / "env" / "bin" / "python")
     lacks = subprocess.run(
-        [python, "-I", "-c", "import ray, rayograph.cli"], capture_output=True, check=False
+        [python, "-I", "-c", "import ray, rayograph.console.app"], capture_output=True, check=False
     )
-    assert b"No module named 'rayograph.cli'" in lacks.stderr
+    assert b"No module named 'rayograph" in lacks.stderr
     return python
 
 

@@ -34,7 +34,7 @@ def main() -> None:
         batches = stream.training(dataset, "train", plan, words.rank, words.world)
         with closing(batches):
             for batch in batches:
-                data = (batch.rows.tobytes(), batch.labels.tobytes(), batch.films.tobytes())
+                data = (batch.rows.tobytes(), batch.labels.tobytes(), batch.inputs.tobytes())
                 seen.append(xxhash.xxh3_64_hexdigest(b"".join(data)))
     print(
         json.dumps(

@@ -25,7 +25,7 @@ import safetensors.torch
 import torch
 
 from rayograph import storage
-from rayograph.train.folder import RunFolder
+from rayograph.runs.folder import RunFolder
 from tests import seaweed
 from tests.conftest import REPOSITORY
 
@@ -91,7 +91,7 @@ class Run:
         path = f"{self._steps}:{os.environ.get('PYTHONPATH', '')}"
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "rayograph.cli", "train", "demo", *self._words],
+                [sys.executable, "-m", "rayograph", "train", "demo", *self._words],
                 cwd=REPOSITORY, stdout=log, stderr=log, start_new_session=True,
                 env={**os.environ, "PYTHONPATH": path},
             )  # fmt: skip

@@ -73,7 +73,7 @@ def test_a_notice_makes_the_workers_save_at_once(packed: Dataset, tmp_path: Path
         with node(f"--address={address}", "--num-cpus=2"):
             until(lambda: 2 in nodes(address).values())
             process = subprocess.Popen(
-                [sys.executable, "-m", "rayograph.cli", "train", *words], cwd=REPOSITORY,
+                [sys.executable, "-m", "rayograph", "train", *words], cwd=REPOSITORY,
                 env={**os.environ, **environment}, stdout=log, stderr=log,
             )  # fmt: skip
             try:

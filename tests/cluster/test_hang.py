@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from rayograph.data.dataset import Dataset
-from rayograph.train.folder import RunFolder
+from rayograph.runs.folder import RunFolder
 from tests.conftest import REPOSITORY
 
 pytestmark = pytest.mark.cluster
@@ -43,7 +43,7 @@ def run(packed: Dataset, tmp_path: Path) -> Iterator["subprocess.Popen[str]"]:
         "model.width=4", "model.depth=2", "train.epochs=10000", f"cluster.hang_s={HANG_S}",
     ]  # fmt: skip
     process = subprocess.Popen(
-        [sys.executable, "-m", "rayograph.cli", "train", *words], cwd=REPOSITORY, text=True,
+        [sys.executable, "-m", "rayograph", "train", *words], cwd=REPOSITORY, text=True,
         env=os.environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
     yield process

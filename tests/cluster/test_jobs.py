@@ -5,7 +5,7 @@ import time
 import pytest
 
 from rayograph.data.dataset import Dataset
-from rayograph.train.folder import RunFolder
+from rayograph.runs.folder import RunFolder
 from tests.head import SUBMIT, ray, submit
 
 pytestmark = pytest.mark.cluster

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rayograph.train.folder import RunFolder
+from rayograph.runs.folder import RunFolder
 from tests import head, lab, seaweed
 from tests.conftest import rayograph
 
@@ -22,7 +22,9 @@ WORDS = (
     "model.width=16", "model.depth=3", "model.norm=group", "train.batch_size=100",
     "train.epochs=200", "checkpoint.every=2 steps", "optim.lr=1e-4",
 )  # fmt: skip
-PATIENCE_S = 280.0  # until training goes on; a restart alone takes 10 s, on busy cores a minute
+RETRY_TIMEOUT_S = (
+    280.0  # until training goes on; a restart alone takes 10 s, on busy cores a minute
+)
 
 
 @pytest.fixture(scope="module")
@@ -71,11 +73,11 @@ class Run:
 
     def until(self, rows: int) -> None:
         """Wait for so many epochs."""
-        lab.until(lambda: len(self.rows) >= rows, PATIENCE_S)
+        lab.until(lambda: len(self.rows) >= rows, RETRY_TIMEOUT_S)
 
     def again(self, starts: int) -> None:
         """Wait until so many starts have ended an epoch, and say how long it took."""
-        took = lab.until(lambda: self.starts() >= starts, PATIENCE_S)
+        took = lab.until(lambda: self.starts() >= starts, RETRY_TIMEOUT_S)
         print(f"start {starts} has ended an epoch {took:.1f} s later", time.strftime("%T"))
 
 

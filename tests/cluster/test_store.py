@@ -11,7 +11,7 @@ import pytest
 
 from rayograph import storage
 from rayograph.data.dataset import Dataset
-from rayograph.train.folder import RunFolder
+from rayograph.runs.folder import RunFolder
 from tests import faults
 from tests.conftest import REPOSITORY
 from tests.faults import Fault
@@ -35,7 +35,7 @@ def test_a_store_away_for_a_while_is_waited_for(packed: Dataset, s3: str, tmp_pa
             "model.width=4", "model.depth=2", "train.epochs=4", "cluster.workers=1",
         ]  # fmt: skip
         process = subprocess.Popen(
-            [sys.executable, "-m", "rayograph.cli", "train", *words], cwd=REPOSITORY,
+            [sys.executable, "-m", "rayograph", "train", *words], cwd=REPOSITORY,
             env={**os.environ, "AWS_ENDPOINT_URL": proxy.endpoint},
             stdout=told, stderr=told,
         )  # fmt: skip

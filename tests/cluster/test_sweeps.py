@@ -17,7 +17,7 @@ from ray.util import state
 
 from rayograph import storage
 from rayograph.data.dataset import Dataset
-from rayograph.train.folder import RunFolder
+from rayograph.runs.folder import RunFolder
 from tests.conftest import REPOSITORY, rayograph
 from tests.head import CPUS, submit
 
@@ -28,7 +28,7 @@ SMALL = ("data.image_size=32", "model.width=4", "model.depth=2", "train.batch_si
 def begin(*words: str) -> "subprocess.Popen[str]":
     """Start `rayograph sweep` without waiting for it."""
     return subprocess.Popen(
-        [sys.executable, "-m", "rayograph.cli", "sweep", *words], cwd=REPOSITORY, text=True,
+        [sys.executable, "-m", "rayograph", "sweep", *words], cwd=REPOSITORY, text=True,
         env=os.environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
 

@@ -12,19 +12,20 @@ from PIL import Image
 
 from rayograph import storage
 from rayograph.config import PackOptions, RunConfig, SweepConfig
-from rayograph.data import phantom
 from rayograph.data.dataset import Dataset
-from rayograph.data.pack import pack
-from rayograph.data.prepare import one_by_one
-from rayograph.data.source import open_source
 from rayograph.models.build import build
-from rayograph.models.card import ModelCard
+from rayograph.pack import phantom
+from rayograph.pack.mapper import one_by_one
+from rayograph.pack.packing import pack
+from rayograph.pack.sources import open_source
+from rayograph.runs import folder as folders
+from rayograph.runs import history
+from rayograph.runs.card import ModelCard
+from rayograph.runs.folder import RunFolder
 from rayograph.search.folder import LEDGER, SweepFolder
 from rayograph.search.ledger import Ledger, Trial
 from rayograph.search.space import Domain, Space
-from rayograph.train import folder as folders
-from rayograph.train import history, optim
-from rayograph.train.folder import RunFolder
+from rayograph.train import optim
 from rayograph.train.state import State
 
 CHECKPOINT, SNAPSHOT = "checkpoint_0001_0123abcd", "snapshot_0001_000002_0123abcd"
@@ -56,7 +57,7 @@ def config(folder: Path) -> SweepConfig:
 def state(data: Dataset, chosen: RunConfig) -> State:
     """A fresh state of the run's model."""
     torch.manual_seed(0)
-    model = build(chosen.model, len(data.manifest.classes))
+    model = build(chosen.model, (1, 16, 16), len(data.manifest.classes))
     parts = optim.build(model, chosen.optim, STEPS, chosen.train.epochs)
     return State(model, *parts, data.manifest.fingerprint, chosen)
 
@@ -71,8 +72,8 @@ def runs(folder: Path, data: Dataset) -> None:
     trained.optimizer.step()
     manifest = data.manifest
     card = ModelCard(
-        model=chosen.model, classes=manifest.classes, image_size=16, recipe=manifest.recipe,
-        mean=manifest.mean, std=manifest.std, threshold=0.5, dataset=data.uri,
+        model=chosen.model, task="multiclass", classes=manifest.classes, recipe=manifest.recipe,
+        transform=data.transform(chosen.data), operating_points=(0.5,), dataset=data.uri,
         fingerprint=manifest.fingerprint, run="run", epoch=1, metrics={"loss": 0.6, "auroc": None},
     )  # fmt: skip
     run = RunFolder.of(chosen)
@@ -82,7 +83,7 @@ def runs(folder: Path, data: Dataset) -> None:
         trained.epoch, trained.step = position
         place = Path(run.uri, name)
         place.mkdir()
-        trained.saved(card).write(place)
+        trained.payload(card).write(place)
     run.publish(storage.join(run.uri, CHECKPOINT), "val_auroc")
     sweep = SweepFolder.of(wanted, SPACE)
     sweep.begin(wanted, SPACE)

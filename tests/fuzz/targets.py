@@ -22,25 +22,29 @@ import yaml
 from hypothesis import strategies as st
 from PIL import Image
 
-from rayograph import storage, tables
+from rayograph import storage
 from rayograph.config import PackOptions, RunConfig, SweepConfig, documents
-from rayograph.data import film, index, inspection, order, stream
-from rayograph.data.dataset import Dataset, Manifest, Recipe, digest
-from rayograph.data.source import open_source
+from rayograph.console import tables
+from rayograph.data import index, inspection, order, stream
+from rayograph.data.dataset import Dataset, digest
+from rayograph.data.manifest import Manifest
+from rayograph.data.recipe import ImageRecipe
 from rayograph.errors import Failure, UserError
-from rayograph.evaluate.evaluation import load_model
+from rayograph.evaluate.model import load as load_model
 from rayograph.models.build import build
+from rayograph.pack.decode import pictures
+from rayograph.pack.sources import open_source
+from rayograph.runs import history
+from rayograph.runs.folder import RunFolder
 from rayograph.search import space as spaces
 from rayograph.search.folder import SweepFolder
-from rayograph.train import history
-from rayograph.train.folder import RunFolder
 from tests.fuzz import artefacts
 from tests.fuzz.mutations import damaged, edited, text
 
 Files = Mapping[str, bytes]
 SELECT = "val_auroc"
 FILM = 1_000_000_000  # bytes that a film of the most pixels may take
-DOCUMENTED = (UserError, Failure, film.FilmError)
+DOCUMENTED = (UserError, Failure, pictures.UnusableError)
 
 
 @dataclass(frozen=True)
@@ -161,8 +165,8 @@ def _lines(found: Any) -> bytes:
 def _counts(draw: st.DrawFn, files: Files) -> Files:
     """A manifest that fits itself, and lies about how much there is."""
     tree = json.loads(files["dataset.json"])
-    name = draw(st.sampled_from(sorted(tree["splits"])))
-    part = tree["splits"][name]
+    name = draw(st.sampled_from(sorted(tree["parts"])))
+    part = tree["parts"][name]
     shard = part["shards"][0]
     number = st.sampled_from((1, 2, 16, 128, 129, 4096, 10**5, 10**8, 10**12, 2**62))
     if draw(st.booleans()):
@@ -178,12 +182,16 @@ def _counts(draw: st.DrawFn, files: Files) -> Files:
     shard["bytes"] = max(b["bytes"] + b["offset"] for b in batches)
     shard["rows"] = sum(b["rows"] for b in batches)
     if draw(st.booleans()):
-        tree["recipe"]["size"] = draw(st.sampled_from((16, 256, 4096)))
+        size = draw(st.sampled_from((16, 256, 4096)))
+        tree["recipe"]["size"] = tree["inputs"]["size"] = size
     if draw(st.booleans()):
         tree["classes"] = [f"class {i}" for i in range(draw(st.sampled_from((2, 3, 1000, 10**5))))]
-    for split in tree["splits"].values():
-        rows = sum(s["rows"] for s in split["shards"])
-        split["labels"] = dict.fromkeys(tree["classes"], 0) | {tree["classes"][0]: rows}
+    for part in tree["parts"].values():
+        rows = sum(s["rows"] for s in part["shards"])
+        none, every = {"present": 0, "absent": rows}, {"present": rows, "absent": 0}
+        part["labels"] = dict.fromkeys(tree["classes"], none) | {tree["classes"][0]: every}
+        count = rows * tree["recipe"]["size"] ** 2
+        part["moments"] = {"count": count, "sum": [count], "square": [count]}
     return {"dataset.json": text(_signed(tree))}
 
 
@@ -199,12 +207,12 @@ def _shard(files: Files, hostile: Callable[[bytes], st.SearchStrategy[bytes]]) -
     """A training shard whose first record batch is hostile, with all hashes made to fit it."""
     tree = json.loads(files["dataset.json"])
     name = "train/00000.arrows"
-    first = tree["splits"]["train"]["shards"][0]["batches"][0]
+    first = tree["parts"]["train"]["shards"][0]["batches"][0]
     start, end = first["offset"], first["offset"] + first["bytes"]
 
     def put(data: bytes) -> Files:
         found = json.loads(files["dataset.json"])
-        shard = found["splits"]["train"]["shards"][0]
+        shard = found["parts"]["train"]["shards"][0]
         whole = files[name] + data  # where the old one was, the others would move
         batch = {"offset": len(files[name]), "bytes": len(data), "xxh3": digest(data)}
         shard["batches"][0] |= batch
@@ -235,7 +243,7 @@ def _jpegs(draw: st.DrawFn, data: bytes) -> bytes:
     """A record batch, good in itself, of which a film is a damaged JPEG."""
     schema = pa.schema(
         [("image", pa.binary()), ("sample_id", pa.string()), ("patient_id", pa.string()),
-         ("label", pa.int32())]
+         ("label", pa.list_(pa.int8(), 2))]
     )  # fmt: skip
     batch = pa.ipc.read_record_batch(pa.py_buffer(data), schema)
     films = batch.column("image").to_pylist()
@@ -253,7 +261,8 @@ def _by_hand(draw: st.DrawFn, data: bytes) -> bytes:
     """A well-formed record batch that is not what the dataset says."""
     kind = draw(st.sampled_from((pa.binary(256), pa.binary(255), pa.binary(), pa.large_binary())))
     rows = draw(st.sampled_from((1, 15, 16, 17, 1000)))
-    label = draw(st.sampled_from((-(2**31), -100, -1, 0, 1, 2, 2**31 - 1, None)))
+    values = st.sampled_from((-128, -3, -2, -1, 0, 1, 2, 127, None))
+    label = draw(st.one_of(st.none(), st.lists(values, min_size=2, max_size=2)))
     name = draw(st.sampled_from(("a", "", "x" * 10_000, None)))
     if draw(st.booleans()):
         rows = 16
@@ -261,7 +270,10 @@ def _by_hand(draw: st.DrawFn, data: bytes) -> bytes:
         pa.array([b"\x07" * 256 if kind != pa.binary(255) else b"\x07" * 255] * rows, kind),
         pa.array([name] * rows, pa.string()),
         pa.array(["p"] * rows, draw(st.sampled_from((pa.string(), pa.large_string())))),
-        pa.array([0] * (rows - 1) + [label], draw(st.sampled_from((pa.int32(), pa.int64())))),
+        pa.array(
+            [[0, 1]] * (rows - 1) + [label],
+            draw(st.sampled_from((pa.list_(pa.int8(), 2), pa.list_(pa.int16(), 2)))),
+        ),
     ]
     batch = pa.record_batch(columns, names=["image", "sample_id", "patient_id", "label"])
     packing = draw(st.sampled_from((None, "lz4", "zstd")))
@@ -478,7 +490,7 @@ def _show(data: Dataset) -> None:
 def _index(data: Dataset, split: str) -> None:
     table = index.read(data, split)
     assert table.column("sample_id").to_pylist()
-    assert (table.column("label").to_numpy() >= 0).any()
+    assert data.task.valid(index.labels(data, table))
 
 
 def _train(data: Dataset, split: str) -> None:
@@ -496,8 +508,8 @@ def _stored(data: Dataset, split: str) -> None:
 
 
 def _labels_fit(data: Dataset, labels: Any) -> None:
-    """On a GPU a label that is none ends the process; -100 is left out without a word."""
-    assert not len(labels) or 0 <= min(labels) <= max(labels) < len(data.manifest.classes)
+    """Each sample is of exactly one class."""
+    assert data.task.valid(labels)
 
 
 class _Run:
@@ -512,10 +524,10 @@ class _Run:
         self.run(folder)
 
     def _predict(self, uri: str) -> None:
-        model, card = load_model(uri, torch.device("cpu"))
+        model = load_model(uri, torch.device("cpu"))
         with torch.inference_mode():
-            found = model(torch.zeros(1, 1, card.image_size, card.image_size))
-        assert found.shape == (1, len(card.classes))
+            found = model.network(torch.zeros(1, *model.card.transform.shape))
+        assert found.shape == (1, len(model.card.classes))
 
     def run(self, folder: Path) -> None:
         chosen = artefacts.config(folder.parent)
@@ -540,7 +552,7 @@ class _Run:
         state.model(torch.zeros(2, 1, 16, 16)).sum().backward()
         state.optimizer.step()
         state.schedule.step()
-        json.dumps(vars(state.sums))
+        json.dumps(state.sums.model_dump())
 
     def sweep(self, folder: Path) -> None:
         chosen = artefacts.config(folder.parent)
@@ -579,14 +591,14 @@ def _read_space(folder: Path) -> None:
 def _read_weights(folder: Path) -> None:
     chosen = RunConfig.load(None, ["model.name=cnn", "model.width=2", "model.depth=1"]).model
     options = chosen.model_copy(update={"weights": str(folder / "w.pth")})
-    attempt(folder, lambda: build(options, 2))
+    attempt(folder, lambda: build(options, (1, 16, 16), 2))
 
 
 def _read_film(folder: Path) -> None:
     (path,) = folder.iterdir()
-    for recipe in (Recipe(size=16, resize="crop"), Recipe(size=64, resize="fit")):
-        with suppress(film.FilmError):
-            assert film.read(storage.read(str(path)), recipe).shape == (recipe.size,) * 2
+    for recipe in (ImageRecipe(size=16, resize="crop"), ImageRecipe(size=64, resize="fit")):
+        with suppress(pictures.UnusableError):
+            assert pictures.decode(storage.read(str(path)), recipe).shape == (recipe.size,) * 2
 
 
 def _read_table(folder: Path) -> None:

@@ -18,14 +18,17 @@ import torch
 from PIL import Image
 
 from rayograph.config import PackOptions, RunConfig
-from rayograph.data import film, index, stream
-from rayograph.data.dataset import Dataset, Manifest, Recipe, digest
-from rayograph.data.source import open_source
+from rayograph.data import index, stream
+from rayograph.data.dataset import Dataset, digest
+from rayograph.data.manifest import Manifest
+from rayograph.data.recipe import ImageRecipe
 from rayograph.errors import Failure, UserError
-from rayograph.evaluate.evaluation import load_model
+from rayograph.evaluate.model import load as load_model
+from rayograph.pack.decode import pictures
+from rayograph.pack.sources import open_source
+from rayograph.runs.folder import RunFolder
 from rayograph.search.folder import LEDGER, SweepFolder
 from rayograph.search.ledger import Ledger
-from rayograph.train.folder import RunFolder
 from tests.conftest import REPOSITORY
 from tests.fuzz import artefacts
 from tests.fuzz.targets import progressive_bomb
@@ -67,7 +70,7 @@ def replaced(
     """Put another record batch at a training shard's end, in the first one's place."""
     shard = folder / "train" / "00000.arrows"
     data = shard.read_bytes()
-    first = json.loads((folder / "dataset.json").read_text())["splits"]["train"]["shards"][0]
+    first = json.loads((folder / "dataset.json").read_text())["parts"]["train"]["shards"][0]
     first = first["batches"][0]
     schema = Dataset.open(str(folder)).schema
     message = data[first["offset"] :][: first["bytes"]]
@@ -83,7 +86,7 @@ def replaced(
     shard.write_bytes(data + new)
 
     def point(tree: Any) -> None:
-        found = tree["splits"]["train"]["shards"][0]
+        found = tree["parts"]["train"]["shards"][0]
         found["bytes"] = len(data) + len(new)
         found["batches"][0] |= {"offset": len(data), "bytes": len(new), "xxh3": digest(new)}
 
@@ -95,10 +98,12 @@ def read(folder: Path) -> None:
         pass
 
 
-@pytest.mark.parametrize("label", [-100, -1, 2, 2**31 - 1])
-def test_a_label_that_is_no_class_is_an_error(corpus: Path, label: int) -> None:
+@pytest.mark.parametrize("label", [[0, 0], [1, 1], [0, -1], [1, -2], [2, 0], [1, None]])
+def test_a_label_that_is_no_class_is_an_error(corpus: Path, label: list[int | None]) -> None:
     replaced(corpus / "raw", lambda columns: columns["label"].__setitem__(3, label))
-    with pytest.raises(Failure, match=r"train/00000\.arrows: .* a label that is no class"):
+    with pytest.raises(
+        Failure, match=r"train/00000\.arrows: .* (a label that is none|does not hold)"
+    ):
         read(corpus / "raw")
 
 
@@ -137,26 +142,26 @@ def test_a_bad_jpeg_names_its_shard(corpus: Path, data: bytes) -> None:
 
 
 def _many_rows(tree: Any) -> None:
-    shard = tree["splits"]["train"]["shards"][0]
+    shard = tree["parts"]["train"]["shards"][0]
     shard["batches"][0]["rows"] += 10**12
     shard["rows"] += 10**12
 
 
 def _many_bytes(tree: Any) -> None:
-    shard = tree["splits"]["train"]["shards"][0]
+    shard = tree["parts"]["train"]["shards"][0]
     shard["batches"][0]["bytes"] = shard["bytes"] = 10**12
 
 
 def _large_films(tree: Any) -> None:
-    tree["recipe"]["size"] = 4096
+    tree["recipe"]["size"] = tree["inputs"]["size"] = 4096
 
 
 def _another_place(tree: Any) -> None:
-    tree["splits"]["train"]["shards"][0]["path"] = "train/../../secret.arrows"
+    tree["parts"]["train"]["shards"][0]["path"] = "train/../../secret.arrows"
 
 
 def _labels_of_others(tree: Any) -> None:
-    tree["splits"]["val"]["labels"] = {"other": 1}
+    tree["parts"]["val"]["labels"] = {"other": 1}
 
 
 @pytest.mark.parametrize(
@@ -196,7 +201,7 @@ def test_a_model_takes_no_more_memory_than_its_file(corpus: Path) -> None:
     header = json.loads(data[8 : 8 + length])
     card = json.loads(header["__metadata__"]["card"])
     card["model"] |= {"width": 512, "depth": 8, "weights": "/etc/passwd"}
-    card["image_size"] = 2048
+    card["transform"]["size"] = 2048
     header["__metadata__"]["card"] = json.dumps(card)
     head = json.dumps(header).encode()
     place.write_bytes(len(head).to_bytes(8, "little") + head + data[8 + length :])
@@ -303,12 +308,12 @@ def test_a_preset_that_grows_is_one_short_line(tmp_path: Path, text: str) -> Non
 def test_a_picture_larger_than_any_film_is_not_decoded(size: tuple[int, int]) -> None:
     out = io.BytesIO()
     Image.new("1", size).save(out, "PNG")
-    with pytest.raises(film.FilmError, match="pixels, more than"):
-        film.read(out.getvalue(), Recipe(size=16, resize="fit"))
+    with pytest.raises(pictures.UnusableError, match="pixels, more than"):
+        pictures.decode(out.getvalue(), ImageRecipe(size=16, resize="fit"))
 
 
 def test_a_strip_of_a_film_is_a_reason_and_no_crash() -> None:
     out = io.BytesIO()
     Image.fromarray(np.arange(60_000, dtype=np.uint8)[None]).save(out, "PNG")
-    with pytest.raises(film.FilmError):
-        film.read(out.getvalue(), Recipe(size=16, resize="fit"))
+    with pytest.raises(pictures.UnusableError):
+        pictures.decode(out.getvalue(), ImageRecipe(size=16, resize="fit"))

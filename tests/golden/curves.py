@@ -11,6 +11,7 @@ from typing import Any
 
 from rayograph.config import RunConfig
 from rayograph.data.dataset import Dataset
+from rayograph.runs.folder import RunFolder
 from rayograph.train import loop
 from rayograph.train.world import torchrun
 
@@ -39,13 +40,13 @@ class Collector:
     def stopping(self) -> bool:
         return False
 
-    def leaving(self) -> bool:
+    def preempted(self) -> bool:
         return False
 
     def name(self, epoch: int) -> str:
         return f"checkpoint_{epoch:04}_00000000"
 
-    def report(self, row: Mapping[str, Any], saved: object) -> None:
+    def report(self, row: Mapping[str, Any], payload: object) -> None:
         self.rows.append(dict(row))
 
 
@@ -60,9 +61,9 @@ def main(uri: str, scratch: str) -> None:
             common = [f"run.storage={scratch}", f"run.name=golden{number}", f"data.uri={uri}"]
             common += ["data.image_size=32", "train.epochs=2", f"cluster.workers={world.size}"]
             reporter = Collector()
-            loop.start(RunConfig.load(None, [*common, *words]), dataset, reporter, world).fit(
-                reporter
-            )
+            wanted = RunConfig.load(None, [*common, *words])
+            folder = RunFolder.of(wanted)
+            loop.start(wanted, folder, dataset, reporter, world).fit(reporter)
             curves[name] = {key: [row[key] for row in reporter.rows] for key in FIGURES}
         if world.rank == 0:
             print(json.dumps(curves))

@@ -12,7 +12,7 @@ import numpy
 import torch
 
 from rayograph.config import PackOptions
-from rayograph.data import phantom
+from rayograph.pack import phantom
 from tests.conftest import packing
 from tests.head import REPOSITORY
 

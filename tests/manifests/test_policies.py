@@ -10,7 +10,7 @@ import yaml
 
 from rayograph import cli
 from rayograph.config import RunConfig
-from rayograph.data import prepare
+from rayograph.pack import prepare
 from tests import kube
 from tests.head import REPOSITORY
 from tests.kube import KUSTOMIZATIONS, Pod, needs_kubectl

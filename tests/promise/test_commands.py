@@ -8,8 +8,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from rayograph.config import PackOptions
-from rayograph.data import index, phantom
+from rayograph.data import index
 from rayograph.data.dataset import Dataset
+from rayograph.pack import phantom
 from tests.conftest import packing, rayograph
 from tests.promise.test_equality import finish, torchrun
 

@@ -17,10 +17,12 @@ import torch
 from PIL import Image
 
 from rayograph.config import AugmentOptions, PackOptions
-from rayograph.data import augment, order, phantom, stream
+from rayograph.data import order, stream, transforms
 from rayograph.data.dataset import Dataset
+from rayograph.data.recipe import ImageTransform
 from rayograph.evaluate import evaluation
-from rayograph.train.folder import RunFolder
+from rayograph.pack import phantom
+from rayograph.runs.folder import RunFolder
 from tests.conftest import REPOSITORY, packing
 
 # What float32 sums in another order come to after an epoch of Adam: 1e-9 to 2e-4 was seen.
@@ -37,7 +39,7 @@ def torchrun(
         "model.width=8", "model.depth=2", "optim.lr=1e-3", *overrides,
     ]  # fmt: skip
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    command += [f"--nproc-per-node={workers}", "-m", "rayograph.cli", "train", *words]
+    command += [f"--nproc-per-node={workers}", "-m", "rayograph", "train", *words]
     return subprocess.Popen(
         command, cwd=REPOSITORY, env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
@@ -70,7 +72,7 @@ def history(run: Path) -> list[dict[str, float]]:
 
 def kept(batches: Iterable[stream.Batch]) -> list[stream.Batch]:
     """All batches; their films are copied, since the next one takes their place."""
-    return [replace(batch, films=batch.films.copy()) for batch in batches]
+    return [replace(batch, inputs=batch.inputs.copy()) for batch in batches]
 
 
 @pytest.mark.parametrize("batch_size", [50, 333])
@@ -80,7 +82,7 @@ def test_the_workers_shares_make_up_the_same_global_batches(
     part, manifest = packed.split("train"), packed.manifest
     assert len(part.batches) >= order.LANES
     plan = order.plan(part.batch_rows, batch_size, manifest.fingerprint, seed=1, epoch=2)
-    stored = [(b.films.copy(), b.labels) for b in stream.stored(packed, "train")]
+    stored = [(b.inputs.copy(), b.labels) for b in stream.stored(packed, "train")]
     films, labels = (np.concatenate(column) for column in zip(*stored, strict=True))
     for world in (1, 2, 3):
         ranks = [kept(stream.training(packed, "train", plan, r, world)) for r in range(world)]
@@ -88,7 +90,7 @@ def test_the_workers_shares_make_up_the_same_global_batches(
             batch = np.full(len(plan.batch(step)), -1)
             for share in shares:
                 batch[share.share] = share.rows
-                assert (share.films == films[share.rows]).all()
+                assert (share.inputs == films[share.rows]).all()
                 assert (share.labels == labels[share.rows]).all()
             assert (batch == plan.batch(step)).all()
     later = kept(stream.training(packed, "train", plan, 1, 3, start=plan.steps - 2))
@@ -98,15 +100,16 @@ def test_the_workers_shares_make_up_the_same_global_batches(
 
 
 def test_a_film_is_augmented_alike_on_any_worker(packed: Dataset) -> None:
-    films = torch.from_numpy(next(iter(stream.stored(packed, "train"))).films[:16].copy())
-    draws = augment.draw(16, seed=1, epoch=2, step=3)
-    words = (AugmentOptions(flip=0.5), 32, 0.5, 0.2)
-    whole = augment.augmented(films, draws, *words)
-    part = augment.augmented(films[5:9], draws[5:9], *words)
+    films = torch.from_numpy(next(iter(stream.stored(packed, "train"))).inputs[:16].copy())
+    spec = ImageTransform(size=32, mean=0.5, std=0.2)
+    transform = transforms.build(spec, AugmentOptions(flip=0.5))
+    draws = transforms.draw(16, transform.draws, seed=1, epoch=2, step=3)
+    whole = transform.train(films, draws)
+    part = transform.train(films[5:9], draws[5:9])
     assert torch.equal(whole[5:9], part)
     still = AugmentOptions(scale=(1, 1), shift=0, rotation=0, brightness=0, contrast=0)
-    alike = augment.augmented(films, draws, still, 32, 0.5, 0.2)
-    assert torch.allclose(alike, augment.whole(films, 32, 0.5, 0.2), atol=1e-4)
+    unchanged = transforms.build(spec, still)
+    assert torch.allclose(unchanged.train(films, draws), unchanged.evaluate(films), atol=1e-4)
 
 
 def test_the_losses_are_the_same_for_any_number_of_workers(packed: Dataset, tmp_path: Path) -> None:
@@ -127,7 +130,8 @@ def test_no_thread_of_the_group_is_left_to_abort_a_process_that_ends(
 import sys
 from pathlib import Path
 from rayograph.train import local
-local.run(RunConfig.load("demo", sys.argv[1:]), lambda row: None)
+from rayograph.train.stops import deaf
+local.run(RunConfig.load("demo", sys.argv[1:]), lambda row: None, deaf)
 names = [path.read_text() for path in Path("/proc/self/task").glob("*/comm")]
 assert not any("gloo" in name for name in names), names
 """)

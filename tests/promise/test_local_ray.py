@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from rayograph.data.dataset import Dataset
-from rayograph.train.folder import RunFolder
+from rayograph.runs.folder import RunFolder
 from tests.conftest import REPOSITORY, rayograph
 
 
@@ -42,7 +42,7 @@ def test_a_stopped_run_says_how_to_go_on_and_goes_on(
     words = ["demo", f"data.uri={packed.uri}", f"run.storage={runs}", "data.image_size=32"]
     words += ["model.width=4", "model.depth=2", "train.epochs=1000", "train.batch_size=200"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "rayograph.cli", "train", *words], cwd=REPOSITORY, text=True,
+        [sys.executable, "-m", "rayograph", "train", *words], cwd=REPOSITORY, text=True,
         env=os.environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
     deadline = time.monotonic() + 120
@@ -68,8 +68,8 @@ def test_a_run_goes_from_ray_to_one_process_and_back(packed: Dataset, tmp_path: 
     folder = RunFolder(f"{tmp_path}/demo")
     names: list[str] = []
     for epochs, launcher in ((2, ""), (5, "torch.distributed.run"), (6, "")):
-        one = ["--standalone", "--nproc-per-node=1", "-m", "rayograph.cli"]
-        command = [sys.executable, "-m", *([launcher, *one] if launcher else ["rayograph.cli"])]
+        one = ["--standalone", "--nproc-per-node=1", "-m", "rayograph"]
+        command = [sys.executable, "-m", *([launcher, *one] if launcher else ["rayograph"])]
         done = subprocess.run(
             [*command, *words, f"train.epochs={epochs}"],
             cwd=REPOSITORY, check=False, capture_output=True, text=True,

@@ -10,7 +10,7 @@ import pytest
 
 from rayograph import storage
 from rayograph.data.dataset import Dataset
-from rayograph.train.folder import RunFolder
+from rayograph.runs.folder import RunFolder
 from tests.conftest import rayograph
 from tests.head import submit
 from tests.promise.test_equality import finish, history, torchrun

@@ -14,8 +14,9 @@ from rayograph.data import index, order
 from rayograph.data.dataset import Dataset
 from rayograph.errors import Diverged
 from rayograph.models.build import build
+from rayograph.runs.folder import RunFolder
 from rayograph.train import local
-from rayograph.train.folder import RunFolder
+from rayograph.train.stops import deaf
 from tests.conftest import packing
 from tests.promise.test_equality import torchrun
 
@@ -135,4 +136,4 @@ def test_a_loss_that_stays_no_number_ends_the_run(
     ]  # fmt: skip
     config = RunConfig.load(None, [*given, *words(gray, str(place), policy, 0)])
     with pytest.raises(Diverged, match=rf"epoch 1, {reason}"):
-        local.run(config, lambda _row: None)
+        local.run(config, lambda _row: None, deaf)

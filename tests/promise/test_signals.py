@@ -40,7 +40,7 @@ def test_a_second_signal_ends_a_run_that_waits_for_its_store(
     with faults.between(os.environ["AWS_ENDPOINT_URL"]) as proxy:
         port = str(seaweed.free_ports(1))
         process = subprocess.Popen(
-            [sys.executable, "-m", "rayograph.cli", "train", *words], cwd=REPOSITORY, text=True,
+            [sys.executable, "-m", "rayograph", "train", *words], cwd=REPOSITORY, text=True,
             env={**os.environ, **ALONE, "MASTER_PORT": port, "AWS_ENDPOINT_URL": proxy.endpoint},
             stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip

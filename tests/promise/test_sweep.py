@@ -10,8 +10,9 @@ from rayograph import storage
 from rayograph.config import RunConfig
 from rayograph.data.dataset import Dataset
 from rayograph.evaluate import evaluation
+from rayograph.runs.folder import RunFolder
 from rayograph.train import local
-from rayograph.train.folder import RunFolder
+from rayograph.train.stops import deaf
 from tests.conftest import rayograph
 
 SMALL = ("data.image_size=32", "model.width=8", "model.depth=4", "train.batch_size=16")
@@ -72,7 +73,7 @@ def test_trials_that_fail_or_diverge_do_not_stop_a_sweep_and_the_winner_is_a_run
 
     _, command, preset, *overrides = shlex.split(found["command"])
     assert command == "train"
-    repeated = local.run(RunConfig.load(preset, overrides), lambda _row: None)
+    repeated = local.run(RunConfig.load(preset, overrides), lambda _row: None, deaf)
     assert rows(repeated) == rows(winner), "to the bit, without Ray"
 
 

@@ -10,8 +10,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from sklearn import metrics as sk
 
-from rayograph.evaluate import metrics
-from rayograph.evaluate.metrics import Estimate, decide, evaluate, quick, softmax, youden_threshold
+from rayograph.task import estimate as estimates_module
+from rayograph.task import multiclass_metrics
+from rayograph.task.estimate import Estimate, wilson
+from rayograph.task.multiclass import Multiclass
+from rayograph.task.multiclass_metrics import Resampled
 
 KEYS = [
     "accuracy",
@@ -24,6 +27,48 @@ KEYS = [
     "f1",
 ]
 CLOSE = {"rel": 1e-12, "abs": 1e-12}
+
+
+def task_of(logits):
+    return Multiclass([f"class {i}" for i in range(logits.shape[1])])
+
+
+def one_hot(labels, logits):
+    """Labels int8 [n, k] of class indices [n]."""
+    return (np.asarray(labels)[:, None] == np.arange(logits.shape[1])).astype(np.int8)
+
+
+def evaluate(labels, logits, patients, *, threshold=None, **options):
+    points = None if threshold is None else (threshold,)
+    return task_of(logits).evaluate(one_hot(labels, logits), logits, patients, points, **options)
+
+
+def quick(labels, logits):
+    return task_of(logits).quick(one_hot(labels, logits), logits)
+
+
+def softmax(logits):
+    return task_of(logits).probabilities(logits)
+
+
+def decide(logits, threshold=None):
+    points = None if threshold is None else (threshold,)
+    return task_of(logits).decide(softmax(logits), points).argmax(axis=1)
+
+
+def confusion(labels, logits):
+    return task_of(logits).confusion(one_hot(labels, logits), logits)
+
+
+def youden_threshold(labels, logits):
+    points = task_of(logits).operating_points(one_hot(labels, logits), logits)
+    return None if points is None else points[0]
+
+
+def resampled(labels, logits, weights):
+    task = task_of(logits)
+    under = Resampled(task._judged(one_hot(labels, logits), logits, None), weights)
+    return {metric.name: metric.value(under) for metric in task.metrics}
 
 
 @st.composite
@@ -112,7 +157,7 @@ def test_resampled_areas_are_scikit_learns_with_sample_weight(data, more):
     labels, logits = data
     drawn = more.draw(hnp.arrays(np.int64, (3, len(labels)), elements=st.integers(0, 3)))
     truth, scores = labels.astype(float), softmax(logits)[:, 1]
-    areas = metrics._areas(truth, scores, drawn.astype(float))
+    areas = multiclass_metrics.areas(truth, scores, drawn.astype(float))
     for i, weights in enumerate(drawn):
         kept = weights > 0
         if len(set(labels[kept])) < 2:
@@ -132,10 +177,10 @@ def test_a_resample_is_the_metric_of_the_repeated_films(data):
     times = np.arange(len(labels)) % 3
     if set(labels[times > 0]) != set(labels):
         return  # a class is missing from the resample: tested below
-    resampled = metrics._metrics(labels, logits, times[None].astype(float))
+    under = resampled(labels, logits, times[None].astype(float))
     repeated = np.repeat(np.arange(len(labels)), times)
-    again = metrics._metrics(labels[repeated], logits[repeated], np.ones((1, len(repeated))))
-    for name, value in resampled.items():
+    again = resampled(labels[repeated], logits[repeated], np.ones((1, len(repeated))))
+    for name, value in under.items():
         assert value == pytest.approx(again[name], nan_ok=True, **CLOSE), name
 
 
@@ -190,7 +235,7 @@ def test_swapped_classes_mirror(data):
 def test_accuracy_is_the_trace_of_the_confusion(data):
     labels, logits = data
     k = logits.shape[1]
-    table = metrics.confusion(labels, decide(logits), k)
+    table = confusion(labels, logits)
     assert table.tolist() == sk.confusion_matrix(labels, decide(logits), labels=range(k)).tolist()
     assert values(labels, logits)["accuracy"] == np.trace(table) / len(labels)
     line = quick(labels, logits)
@@ -218,13 +263,13 @@ def test_youdens_threshold_is_the_best_of_all_and_on_no_film(data):
 
 
 def test_wilson_gives_the_papers_interval():
-    paper = metrics.wilson(76, 86)
+    paper = wilson(76, 86)
     assert (paper.value, paper.low, paper.high) == pytest.approx((0.8837, 0.799, 0.936), abs=5e-4)
-    assert metrics.wilson(0, 10).high == pytest.approx(0.2775, abs=1e-4)
-    assert metrics.wilson(0, 0) == Estimate(None, None, None)
+    assert wilson(0, 10).high == pytest.approx(0.2775, abs=1e-4)
+    assert wilson(0, 0) == Estimate(None, None, None)
     for trials in range(1, 300):
-        assert metrics.wilson(0, trials).low == 0
-        assert metrics.wilson(trials, trials).high == 1
+        assert wilson(0, trials).low == 0
+        assert wilson(trials, trials).high == 1
 
 
 @settings(max_examples=20, deadline=None)
@@ -259,7 +304,7 @@ def test_the_same_seed_gives_the_same_interval():
 def test_intervals_do_not_depend_on_the_block_size(monkeypatch):
     labels, logits = separable(30)
     before = evaluate(labels, logits, each_its_own(labels), resamples=100)
-    monkeypatch.setattr(metrics, "BLOCK", 7 * 30)
+    monkeypatch.setattr(estimates_module, "BLOCK", 7 * 30)
     after = evaluate(labels, logits, each_its_own(labels), resamples=100)
     assert [e.low for e in after.values()] == pytest.approx([e.low for e in before.values()])
 
@@ -366,7 +411,7 @@ def test_a_threshold_is_of_the_probability_and_inclusive():
     for bad in (-0.1, 1.1, math.nan):
         with pytest.raises(ValueError, match="give a probability from 0 to 1"):
             decide(logits, bad)
-    with pytest.raises(ValueError, match="logits of two classes"):
+    with pytest.raises(ValueError, match="for two classes"):
         decide(np.eye(3), 0.5)
 
 
@@ -381,14 +426,13 @@ def test_youdens_threshold_between_two_films():
     neighbours = two([0.0, 4e-16])
     best = youden_threshold(np.array([0, 1]), neighbours)
     assert decide(neighbours, best).tolist() == [0, 1]
-    with pytest.raises(ValueError, match="two classes, not 3"):
-        youden_threshold(np.array([0, 1, 2]), np.eye(3))
+    assert youden_threshold(np.array([0, 1, 2]), np.eye(3)) is None
 
 
 def test_large_logits_do_not_overflow():
     labels, logits = np.array([0, 1]), np.array([[-1e4, 1e4], [-1e4, 1e4]], dtype=np.float32)
     assert softmax(logits).tolist() == [[0, 1], [0, 1]]
-    assert metrics.quick(labels, logits)["loss"] == 1e4  # scikit-learn's would be clipped
+    assert quick(labels, logits)["loss"] == 1e4  # scikit-learn's would be clipped
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
@@ -398,7 +442,6 @@ def test_a_logit_that_is_no_number_is_refused_with_its_place(bad):
     calls = [
         lambda: evaluate(labels, logits, each_its_own(labels)),
         lambda: quick(labels, logits),
-        lambda: metrics.quick(labels, logits),
         lambda: youden_threshold(labels, logits),
         lambda: decide(logits),
         lambda: softmax(logits),
@@ -418,9 +461,9 @@ def test_a_logit_that_is_no_number_is_refused_with_its_place(bad):
     [
         ([], (0, 2), [], "no films"),
         ([0, 0], (2, 1), ["a", "b"], "logits of 1 class: a classifier needs at least 2"),
-        ([0, 2], (2, 2), ["a", "b"], "label 2 at index 1: use 0 to 1"),
-        ([-1, 1], (2, 2), ["a", "b"], "label -1 at index 0: use 0 to 1"),
-        ([0, 1, 1], (2, 2), ["a", "b"], "3 labels for 2 films"),
+        ([0, 2], (2, 2), ["a", "b"], "the label at index 1 is not of exactly one class"),
+        ([-1, 1], (2, 2), ["a", "b"], "the label at index 0 is not of exactly one class"),
+        ([0, 1, 1], (2, 2), ["a", "b"], r"labels \(3, 2\) for logits \(2, 2\)"),
         ([0, 1], (2, 2), ["a", "b", "c"], "3 patients for 2 films"),
     ],
 )

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rayograph.data import split
+from rayograph.pack import lookalikes, split
 
 films = st.lists(
     st.tuples(st.integers(0, 30), st.integers(0, 40), st.integers(0, 2)), min_size=1, max_size=120
@@ -14,9 +14,9 @@ fractions = st.floats(0.05, 0.5)
 
 def cut(rows: list[tuple[int, int, int]], fraction: float, seed: int = 0) -> np.ndarray:
     patients, digests, labels = zip(*rows, strict=True)
-    groups = split.unite([f"p{p}" for p in patients], [f"d{d}" for d in digests])
+    groups = split.group_by_patient([f"p{p}" for p in patients], [f"d{d}" for d in digests])
     names = [f"film{i:03}" for i in range(len(rows))]
-    return split.cut(groups, names, np.array(labels), fraction, seed)
+    return split.holdout(groups, names, np.array(labels), fraction, seed)
 
 
 @given(films, fractions)
@@ -46,11 +46,11 @@ def test_the_cut_does_not_depend_on_the_order_of_the_films(rows, fraction, rando
     random.shuffle(order)
 
     def taken(indices: list[int]) -> set[str]:
-        groups = split.unite(
+        groups = split.group_by_patient(
             [f"p{patients[i]}" for i in indices], [f"{digests[i]}" for i in indices]
         )
         shuffled = [names[i] for i in indices]
-        mask = split.cut(groups, shuffled, np.array([labels[i] for i in indices]), fraction, 3)
+        mask = split.holdout(groups, shuffled, np.array([labels[i] for i in indices]), fraction, 3)
         return {name for name, out in zip(shuffled, mask, strict=True) if out}
 
     assert taken(order) == taken(list(range(len(rows))))
@@ -61,5 +61,5 @@ def test_films_that_look_the_same_are_found_and_others_are_not():
     thumbs = rng.integers(0, 256, (5, 64, 64)).astype(np.uint8)
     hashes = np.arange(5, dtype=np.uint64)  # all within 3 bits of one another
     copies = np.clip(thumbs[2:3].astype(int) + 2, 0, 255).astype(np.uint8)
-    pairs = split.near_identical((np.array([6], dtype=np.uint64), hashes), (copies, thumbs))
+    pairs = lookalikes.near_identical((np.array([6], dtype=np.uint64), hashes), (copies, thumbs))
     assert pairs == [(0, 2)]

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rayograph.data import film, phantom
-from rayograph.data.dataset import Recipe
+from rayograph.data.recipe import ImageRecipe
+from rayograph.pack import phantom
+from rayograph.pack.decode import pictures
 from tests.conftest import SHARED, needs_real_films
 
-RECIPE = Recipe(size=64, resize="crop")
+RECIPE = ImageRecipe(size=64, resize="crop")
 GRAY = phantom.film(3, opacity=True, size=96)
 
 
@@ -22,44 +23,44 @@ def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
 
 
 def plain() -> np.ndarray:
-    return film.read(encoded(Image.fromarray(GRAY)), RECIPE)
+    return pictures.decode(encoded(Image.fromarray(GRAY)), RECIPE)
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "P"])
 def test_a_gray_film_is_the_same_in_any_mode(mode: str) -> None:
     image = Image.fromarray(GRAY)
     image = image.quantize(256) if mode == "P" else image.convert(mode)
-    assert np.abs(film.read(encoded(image), RECIPE).astype(int) - plain()).mean() < 1
+    assert np.abs(pictures.decode(encoded(image), RECIPE).astype(int) - plain()).mean() < 1
 
 
 def test_16_bits_are_scaled_by_the_bits_in_use_and_not_turned_white() -> None:
     full = Image.fromarray(GRAY.astype(np.uint16) * 257)
     twelve = Image.fromarray((GRAY.astype(np.uint16) << 4) | 15)
     for image in (full, twelve):
-        assert np.abs(film.read(encoded(image), RECIPE).astype(int) - plain()).max() <= 2
+        assert np.abs(pictures.decode(encoded(image), RECIPE).astype(int) - plain()).max() <= 2
 
 
 def test_transparent_pixels_are_black_whatever_colour_they_hide() -> None:
     image = Image.fromarray(GRAY).convert("RGBA")
     hidden = Image.new("RGBA", (40, 96), (255, 255, 255, 0))
     image.paste(hidden, (0, 0))
-    assert film.read(encoded(image), RECIPE)[:, :20].max() <= 8
+    assert pictures.decode(encoded(image), RECIPE)[:, :20].max() <= 8
 
 
 def test_orientation_is_applied() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # stored rotated: to be shown turned by 90 degrees clockwise
     stored = Image.fromarray(np.rot90(GRAY))
-    found = film.read(encoded(stored, "JPEG", quality=95, exif=exif), RECIPE)
+    found = pictures.decode(encoded(stored, "JPEG", quality=95, exif=exif), RECIPE)
     assert np.abs(found.astype(int) - plain()).mean() < 3
 
 
 def test_fit_pads_and_crop_keeps_the_centre() -> None:
     wide = Image.new("L", (200, 100), 100)
     wide.paste(200, (50, 0, 150, 100))
-    cropped = film.read(encoded(wide.point(lambda v: v)), RECIPE.model_copy())[:, 4:-4]
+    cropped = pictures.decode(encoded(wide.point(lambda v: v)), RECIPE.model_copy())[:, 4:-4]
     assert (cropped > 190).all()
-    fitted = film.read(encoded(wide), Recipe(size=64, resize="fit"))
+    fitted = pictures.decode(encoded(wide), ImageRecipe(size=64, resize="fit"))
     assert fitted[:15].max() == 0
     assert fitted[20:44].min() > 80
 
@@ -81,8 +82,8 @@ def test_fit_pads_and_crop_keeps_the_centre() -> None:
     ],
 )
 def test_what_is_no_usable_film_is_refused_with_the_reason(original: bytes, reason: str) -> None:
-    with pytest.raises(film.FilmError, match=reason):
-        film.read(original, RECIPE)
+    with pytest.raises(pictures.UnusableError, match=reason):
+        pictures.decode(original, RECIPE)
 
 
 def test_damaged_bytes_are_a_reason_and_never_a_crash() -> None:
@@ -93,8 +94,8 @@ def test_damaged_bytes_are_a_reason_and_never_a_crash() -> None:
             damaged = bytearray(whole)
             for place in rng.integers(0, min(len(whole), 400), 6):
                 damaged[place] ^= int(rng.integers(1, 256))
-            with contextlib.suppress(film.FilmError):
-                assert film.read(bytes(damaged), RECIPE).shape == (64, 64)
+            with contextlib.suppress(pictures.UnusableError):
+                assert pictures.decode(bytes(damaged), RECIPE).shape == (64, 64)
 
 
 @needs_real_films
@@ -104,8 +105,8 @@ def test_real_nasty_files_give_a_film_or_a_reason() -> None:
         if path.suffix == ".csv":
             continue
         try:
-            good[path.name] = film.read(path.read_bytes(), RECIPE)
-        except film.FilmError as error:
+            good[path.name] = pictures.decode(path.read_bytes(), RECIPE)
+        except pictures.UnusableError as error:
             bad[path.name] = str(error)
     assert set(bad) == {
         "COVID19(0).jpg", "broken.png", "empty.png", "jpeg_truncated.jpeg", "nih_multiframe.tif",

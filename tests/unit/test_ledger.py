@@ -8,15 +8,16 @@ from typing import Any
 import pytest
 from ray.tune.schedulers import AsyncHyperBandScheduler
 
-from rayograph import storage, tables
+from rayograph import storage
 from rayograph.config import SweepConfig
+from rayograph.console import tables, trials
 from rayograph.errors import Failure, UserError
-from rayograph.search import learn, watch
+from rayograph.search import optuna
 from rayograph.search.folder import SweepFolder
 from rayograph.search.ledger import Ledger, Trial
-from rayograph.search.proposals import Rungs
+from rayograph.search.proposals import ResumableAsha
 from rayograph.search.space import Domain, Space
-from rayograph.search.sweep import repeats
+from rayograph.search.sweep import Outcome, repeats
 
 
 def row(epoch: int, auroc: float | None, seconds: float = 2.0) -> dict[str, Any]:
@@ -113,7 +114,7 @@ def test_asha_decides_after_a_restart_as_if_there_had_been_none() -> None:
     assert "STOP" in decided, "or this shows less than it should"
     past = [(trial(number, state="finished"), rows(number, 9)) for number in range(6)]
     for epochs in range(1, 9):  # interrupted after so many; the last of them is told again
-        again = Rungs([*past, (trial(6), rows(6, epochs - 1))], **options)
+        again = ResumableAsha([*past, (trial(6), rows(6, epochs - 1))], **options)
         assert told(again, 6, epochs - 1) == decided[epochs - 1 :]
     for number in range(7, 12):
         assert told(again, number, 0) == told(whole, number, 0)
@@ -137,9 +138,9 @@ SPACE = Space("s", {"optim.lr": Domain("uniform", (0.0, 2.0))}, ("train.epochs=9
 
 def test_optuna_knows_what_has_ended_and_does_not_propose_it_again() -> None:
     done = [trial(number, 0.5 + 0.01 * number, state="finished") for number in range(8)]
-    first = [learn.proposer(SPACE, Ledger(""), 0).suggest("a") for _ in range(2)]
+    first = [optuna.proposer(SPACE, Ledger(""), 0).suggest("a") for _ in range(2)]
     assert first[0] == first[1], "seeded"
-    search = learn.proposer(SPACE, Ledger("", done), 0)
+    search = optuna.proposer(SPACE, Ledger("", done), 0)
     assert search.suggest("a") != first[0]
     assert len(search._ot_study.trials) == 9
 
@@ -152,12 +153,12 @@ def test_importance_finds_the_parameter_that_matters_and_says_nothing_of_too_few
         lr = rng.uniform(0, 2)
         params = {"optim.lr": lr, "model.width": rng.choice([8, 16])}
         trials.append(trial(number, lr / 2, params=params))
-    found = learn.importance(space, Ledger("", trials))
+    found = optuna.importance(space, Ledger("", trials))
     assert found["optim.lr"] > 0.9
     assert sum(found.values()) == pytest.approx(1)
-    assert learn.importance(space, Ledger("", trials[:3])) == {}
+    assert optuna.importance(space, Ledger("", trials[:3])) == {}
     same = [trial(n, 0.5, params=t.params) for n, t in enumerate(trials)]
-    assert learn.importance(space, Ledger("", same)) == {}
+    assert optuna.importance(space, Ledger("", same)) == {}
 
 
 def test_the_winners_command_is_the_sweeps_with_its_parameters() -> None:
@@ -210,8 +211,6 @@ def test_an_undefined_metric_is_a_dash() -> None:
     found.add(row(1, None), found.run, "val_auroc", 1)
     assert found.best is not None
     assert found.best.score == -0.4, "the loss stands in"
-    assert watch.best(found, "val_auroc") == "–"
-    assert "–" in tables.sweep(
-        watch.table([found], "val_auroc", 1),
-        {"worker_seconds": {"spent": 1, "to_the_end": 1}, "winner": None, "page": "x"},
-    )
+    assert trials.best(found, "val_auroc") == "–"
+    ended = Outcome(SweepFolder("x"), Ledger("", [found]), None, None, {}, None, 0)
+    assert "–" in tables.sweep(trials.table([found], "val_auroc", 1), ended)

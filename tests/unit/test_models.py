@@ -10,14 +10,16 @@ from torchvision import models as zoo
 from rayograph.config import ModelOptions
 from rayograph.errors import UserError
 from rayograph.models import build
+from rayograph.models.registry import families
 
+FILM = (1, 64, 64)
 FAMILIES = ["cnn", "resnet18", "densenet121", "efficientnet_b0", "convnext_tiny"]
 
 
 @pytest.mark.parametrize("name", FAMILIES)
 @pytest.mark.parametrize("norm", ["batch", "group"])
 def test_every_family_reads_gray_films_and_learns(name: str, norm: str) -> None:
-    model = build.build(ModelOptions(name=name, norm=norm, width=8, depth=2), classes=3)
+    model = build.build(ModelOptions(name=name, norm=norm, width=8, depth=2), shape=FILM, outputs=3)
     logits = model(torch.randn(4, 1, 64, 64))
     assert logits.shape == (4, 3)
     logits.sum().backward()
@@ -39,13 +41,13 @@ def test_rgb_weights_give_a_gray_film_the_logits_of_three_equal_channels(
         torch.save(rgb.state_dict(), place)
     else:
         safetensors.torch.save_file(rgb.state_dict(), place)
-    gray = build.build(ModelOptions(weights=str(place)), classes=2).eval()
+    gray = build.build(ModelOptions(weights=str(place)), shape=FILM, outputs=2).eval()
     films = torch.randn(2, 1, 64, 64)
     assert torch.allclose(gray(films), rgb(films.expand(-1, 3, -1, -1)), atol=1e-5)
-    other_head = build.build(ModelOptions(weights=str(place)), classes=5)
+    other_head = build.build(ModelOptions(weights=str(place)), shape=FILM, outputs=5)
     assert torch.equal(other_head.layer1[0].conv1.weight, rgb.layer1[0].conv1.weight)
     with pytest.raises(UserError, match="the weights must be of the same model and norm"):
-        build.build(ModelOptions(name="resnet34", weights=str(place)), classes=2)
+        build.build(ModelOptions(name="resnet34", weights=str(place)), shape=FILM, outputs=2)
 
 
 def test_weights_that_would_run_code_are_refused(tmp_path: Path) -> None:
@@ -57,23 +59,37 @@ def test_weights_that_would_run_code_are_refused(tmp_path: Path) -> None:
 
     (tmp_path / "evil.pth").write_bytes(pickle.dumps(Evil()))
     with pytest.raises(UserError, match="not a file of plain weights"):
-        build.build(ModelOptions(weights=str(tmp_path / "evil.pth")), classes=2)
+        build.build(ModelOptions(weights=str(tmp_path / "evil.pth")), shape=FILM, outputs=2)
     assert not (tmp_path / "pwned").exists()
 
 
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_familys_layers_are_where_it_says(name: str) -> None:
+    family = families()[name]
+    model = build.build(ModelOptions(name=name, width=8, depth=2), FILM, 3).eval()
+    assert model.get_submodule(family.first_conv).in_channels == 1
+    assert model.get_submodule(family.classifier).out_features == 3
+    maps: list[torch.Tensor] = []
+    layer = model.get_submodule(family.cam_layer)
+    layer.register_forward_hook(lambda _layer, _inputs, output: maps.append(output))
+    model(torch.zeros(2, *FILM))
+    assert maps[0].ndim == 4
+    assert maps[0].shape[-1] > 1
+
+
 def test_a_frozen_backbone_trains_the_head_only() -> None:
-    model = build.build(ModelOptions(freeze_backbone=True), classes=2)
+    model = build.build(ModelOptions(freeze_backbone=True), shape=FILM, outputs=2)
     trainable = {name for name, p in model.named_parameters() if p.requires_grad}
     assert trainable == {"fc.weight", "fc.bias"}
 
 
 def test_impossible_models_are_one_line() -> None:
     with pytest.raises(UserError, match="did you mean resnet50"):
-        build.check(ModelOptions(name="resnet5"), 64)
+        build.check(ModelOptions(name="resnet5"), FILM)
     with pytest.raises(UserError, match="nothing is left of 16 pixels"):
-        build.check(ModelOptions(name="cnn", depth=5, padding=0), 16)
+        build.check(ModelOptions(name="cnn", depth=5, padding=0), (1, 16, 16))
     with pytest.raises(UserError, match="resnet18 has IMAGENET1K_V1"):
-        build.build(ModelOptions(weights="IMAGENET22K"), 2)
+        build.build(ModelOptions(weights="IMAGENET22K"), FILM, 2)
 
 
 def test_densenet_weights_may_have_the_names_of_torchvisions_files(tmp_path: Path) -> None:
@@ -83,5 +99,7 @@ def test_densenet_weights_may_have_the_names_of_torchvisions_files(tmp_path: Pat
     state = {old.sub(r"\1.\2", name): value for name, value in rgb.state_dict().items()}
     torch.save(state, tmp_path / "densenet.pth")
     options = ModelOptions(name="densenet121", weights=str(tmp_path / "densenet.pth"))
-    found = build.build(options, classes=2).features.denseblock1.denselayer1.conv1.weight
+    found = build.build(
+        options, shape=FILM, outputs=2
+    ).features.denseblock1.denselayer1.conv1.weight
     assert torch.equal(found, rgb.features.denseblock1.denselayer1.conv1.weight)

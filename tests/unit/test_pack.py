@@ -12,10 +12,13 @@ import pytest
 from PIL import Image
 
 from rayograph.config import PackOptions
-from rayograph.data import dataset, film, index, inspection, phantom, stream
-from rayograph.data.dataset import Dataset, Recipe
-from rayograph.data.pack import rows_per_batch
+from rayograph.data import dataset, index, inspection, stream
+from rayograph.data.dataset import Dataset
+from rayograph.data.recipe import ImageRecipe
 from rayograph.errors import Failure, UserError
+from rayograph.pack import phantom
+from rayograph.pack.decode import pictures
+from rayograph.pack.packing import rows_per_batch
 from tests import conftest
 from tests.conftest import SHARED, needs_real_films
 
@@ -40,15 +43,15 @@ def test_every_film_is_in_exactly_one_shard_and_the_index_says_which(
     ids = []
     for name in packed.manifest.splits:
         table = index.read(packed, name)
-        read = [replace(b, films=b.films.copy()) for b in stream.stored(packed, name)]
+        read = [replace(b, inputs=b.inputs.copy()) for b in stream.stored(packed, name)]
         names = [n for batch in read for n in batch.ids]
         assert names == table.column("sample_id").to_pylist()
         labels = np.concatenate([batch.labels for batch in read])
-        assert (labels == table.column("label").to_numpy()).all()
+        assert (labels == packed.task.labels(table)).all()
         ids += names
-        stored = read[0].films[5]
+        stored = read[0].inputs[5]
         original = (films / names[5]).read_bytes()
-        assert (stored == film.read(original, Recipe(size=32, resize="crop"))).all()
+        assert (stored == pictures.decode(original, ImageRecipe(size=32, resize="crop"))).all()
         assert table.column("sha256")[5].as_py() == hashlib.sha256(original).hexdigest()
     assert sorted(ids) == sorted(str(path.relative_to(films)) for path in films.rglob("*.png"))
 
@@ -90,7 +93,7 @@ def test_a_truncated_film_is_rejected_and_nothing_else_is_lost(few: Path, tmp_pa
     (few / ".DS_Store").write_bytes(b"x")
     (few / "notes.csv").write_text("a,b")
     found = packing(few, tmp_path / "d")
-    assert sum(part.rows for part in found.manifest.splits.values()) == 59
+    assert sum(part.rows for part in found.manifest.parts.values()) == 59
     rejected = pq.read_table(tmp_path / "d" / dataset.REJECTED).to_pylist()
     assert [row["sample_id"] for row in rejected] == [str(victim.relative_to(few))]
     assert "truncated" in rejected[0]["reason"]
@@ -155,7 +158,7 @@ def test_a_table_names_paths_labels_patients_and_keeps_its_other_columns(
     [
         ({"label_column": "nope"}, "no column nope; it has"),
         ({"patient_column": None}, "a table names its patients"),
-        ({"path_column": "label"}, "stands in 30 rows"),
+        ({"path_column": "label"}, "appears in 30 rows"),
     ],
 )
 def test_a_table_with_a_fault_is_refused(
@@ -168,16 +171,16 @@ def test_a_table_with_a_fault_is_refused(
         packing(tmp_path / "t.csv", tmp_path / "d", options)
 
 
-def test_a_column_that_stands_twice_is_refused(tmp_path: Path) -> None:
+def test_a_column_that_appears_twice_is_refused(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("path,label,who,,\na.png,ill,1,,\n")
-    with pytest.raises(UserError, match=r"t\.csv: the column '' stands twice; keep one"):
+    with pytest.raises(UserError, match=r"t\.csv: the column '' appears twice; keep one"):
         packing(tmp_path / "t.csv", tmp_path / "d", PackOptions(patient_column="who"))
 
 
 def test_validation_films_come_from_where_the_options_say(few: Path, tmp_path: Path) -> None:
-    own = packing(few, tmp_path / "own").manifest.splits["val"].rows
+    own = packing(few, tmp_path / "own").manifest.parts["val"].rows
     merged = SMALL.model_copy(update={"val": "merge_and_cut", "val_fraction": 0.4})
-    assert packing(few, tmp_path / "merged", merged).manifest.splits["val"].rows > own
+    assert packing(few, tmp_path / "merged", merged).manifest.parts["val"].rows > own
     with pytest.raises(UserError, match="has a validation part of its own"):
         packing(few, tmp_path / "cut", SMALL.model_copy(update={"val": "cut"}))
 
@@ -215,10 +218,10 @@ def test_a_manifest_that_lies_is_refused(few: Path, tmp_path: Path) -> None:
     place = tmp_path / "d" / dataset.MANIFEST
     truth = json.loads(place.read_text())
     for change in (
-        lambda m: m["splits"]["train"]["shards"][0].update(path="../../etc/passwd"),
-        lambda m: m["splits"]["train"]["shards"][0]["batches"][0].update(offset=10**12),
-        lambda m: m["splits"]["train"]["shards"][0].update(rows=10**9),
-        lambda m: m.update(mean=0.9),
+        lambda m: m["parts"]["train"]["shards"][0].update(path="../../etc/passwd"),
+        lambda m: m["parts"]["train"]["shards"][0]["batches"][0].update(offset=10**12),
+        lambda m: m["parts"]["train"]["shards"][0].update(rows=10**9),
+        lambda m: m["parts"]["train"]["moments"].update(sum=[1]),
         lambda m: m.update(extra=1),
     ):
         lie = json.loads(json.dumps(truth))
@@ -234,5 +237,5 @@ def test_a_real_table_of_adult_films_packs(tmp_path: Path) -> None:
         size=64, label_column="sex", patient_column="patient_id", split_column="nope"
     )
     found = packing(SHARED / "nih14" / "manifest.csv", tmp_path / "d", options)
-    assert sum(part.rows for part in found.manifest.splits.values()) == 140
+    assert sum(part.rows for part in found.manifest.parts.values()) == 140
     assert "view" in index.read(found, "train").column_names

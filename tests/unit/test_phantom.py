@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 
-from rayograph.data.phantom import CLASSES, PATIENT_PATTERN, film, write
+from rayograph.pack.phantom import CLASSES, PATIENT_PATTERN, film, write
 
 
 @pytest.mark.parametrize("size", [64, 100, 256])

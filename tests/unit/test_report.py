@@ -33,6 +33,7 @@ HISTORY = [
         "films_per_s": 200.0,
         "seconds": 61.0,
         "lr": 1e-3,
+        "checkpoint": f"checkpoint_{e:04}_00000000",
     }
     for e in (1, 2, 3)
 ]
@@ -50,7 +51,15 @@ def evaluation(classes=("NORMAL", "COVID-19"), films=60, truth=None, split="test
         "auroc": {"value": 0.943 if truth is None else float("nan"), "low": None, "high": None},
     }
     return EvaluationView(
-        split, tuple(classes), films, films, metrics, confusion.tolist(), labels, probabilities
+        split,
+        "multiclass",
+        tuple(classes),
+        films,
+        films,
+        metrics,
+        confusion.tolist(),
+        labels,
+        probabilities,
     )
 
 

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rayograph.config import SweepConfig
+from rayograph.data.dataset import Dataset
 from rayograph.errors import UserError
 from rayograph.search import space as spaces
 from rayograph.search.space import Domain, Space
@@ -47,8 +48,6 @@ def test_the_shipped_spaces_fit_the_preset_that_they_name(name: str) -> None:
         ("optim.lr: {quniform: [0.1, 1, 1e-320]}", "quniform: "),
         ("~: {uniform: [1, 2]}", "must be a mapping"),
         ("optim: {lr: 3}", "optim: write the whole key, such as optim.lr"),
-        ("model.name: {choice: [resnet18, rezznet]}", "model.name=rezznet: no such model"),
-        ("model.weights: {choice: [/nowhere.pth]}", "model.weights=/nowhere.pth: nothing there"),
         ("sweep.searcher: grid\noptim.lr: {grid: [1e-3, 0.001]}", "0.001 appears twice"),
         (
             f"sweep.searcher: grid\ntrain.seed: {{grid: {list(range(1000))}}}\n"
@@ -152,3 +151,19 @@ def test_a_space_that_is_not_text_or_has_no_plain_name_is_one_line(tmp_path: Pat
     (tmp_path / "my space (1).yaml").write_text("optim.lr: {uniform: [1, 2]}")
     with pytest.raises(UserError, match="names the sweep"):
         spaces.read(str(tmp_path / "my space (1).yaml"))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("model.name: {choice: [resnet18, rezznet]}", "model.name=rezznet: no such model"),
+        ("model.weights: {choice: [/nowhere.pth]}", "model.weights=/nowhere.pth: nothing there"),
+        ("data.image_size: {choice: [16, 32]}", "nothing is left of 16 pixels"),
+    ],
+)
+def test_a_model_that_the_dataset_cannot_train_is_refused(
+    text: str, words: str, tmp_path: Path, packed: Dataset
+) -> None:
+    found, config = checked(tmp_path, text, "model.name=cnn", "model.depth=5")
+    with pytest.raises(UserError, match=words):
+        spaces.check_runs(found, config, packed)

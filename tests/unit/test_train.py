@@ -10,12 +10,14 @@ from PIL import Image
 
 from rayograph import storage
 from rayograph.config import OptimOptions, PackOptions, RunConfig, TrainOptions
-from rayograph.data import phantom
 from rayograph.data.dataset import Dataset
 from rayograph.errors import Diverged, UserError
 from rayograph.evaluate import evaluation
-from rayograph.train import history, local, optim, state
-from rayograph.train.folder import RunFolder
+from rayograph.pack import phantom
+from rayograph.runs import checkpoint, history
+from rayograph.runs.folder import RunFolder
+from rayograph.train import local, optim
+from rayograph.train.stops import deaf
 from tests.conftest import packing
 
 
@@ -32,7 +34,7 @@ def settings(data: Dataset, runs: Path, *overrides: str) -> RunConfig:
 
 
 def run(data: Dataset, runs: Path, *overrides: str) -> RunFolder:
-    return local.run(settings(data, runs, *overrides), lambda _row: None)
+    return local.run(settings(data, runs, *overrides), lambda _row: None, deaf)
 
 
 def test_the_learning_rate_warms_up_and_falls_to_zero() -> None:
@@ -99,7 +101,7 @@ def test_what_changes_no_result_makes_no_other_run(packed: Dataset, tmp_path: Pa
     storage.delete([f"{folder.uri}/history.jsonl"])
     with pytest.raises(UserError, match=r"was begun with another optim\.lr"):
         folder.check(other)  # it would go on from the checkpoint, which a crash left unpublished
-    storage.delete([f"{folder.latest()}/{state.PROGRESS}"])
+    storage.delete([f"{folder.latest()}/{checkpoint.PROGRESS}"])
     assert folder.check(other) == 0, "nothing to go on from"
 
 
@@ -197,7 +199,7 @@ def test_three_classes_train_and_are_judged(tmp_path: Path) -> None:
     found = evaluation.evaluate(folder.best_model, None, "test")
     assert found.films == 9
     assert sum(map(sum, found.confusion)) == 9
-    assert found.threshold is None
+    assert found.operating_points is None
     assert 0 <= found.metrics["auroc"].value <= 1
 
 
@@ -207,10 +209,11 @@ def test_a_checkpoint_is_read_without_running_code(packed: Dataset, tmp_path: Pa
 
     folder = run(packed, tmp_path, "train.epochs=1")
     place = folder.checkpoints()[1]
-    torch.load(f"{place}/{state.STATE}", weights_only=True)
-    progress = state.read_progress(place)
-    assert (progress["epoch"], progress["step"]) == (1, 0)
-    assert progress["fingerprint"] == packed.manifest.fingerprint
+    torch.load(f"{place}/{checkpoint.STATE}", weights_only=True)
+    found = checkpoint.Progress.read(place)
+    assert (found.epoch, found.step) == (1, 0)
+    assert found.fingerprint == packed.manifest.fingerprint
+    progress = json.loads(storage.read(f"{place}/{checkpoint.PROGRESS}"))
     assert progress["config"]["data"]["uri"] == packed.uri
     assert progress["best"]["epoch"] == 1
     assert set(progress["versions"]) >= {"torch", "numpy"}

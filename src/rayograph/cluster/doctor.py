@@ -15,6 +15,7 @@ from rayograph.cluster import probe, session
 from rayograph.config import RunConfig
 from rayograph.errors import Failure, UserError, one_line
 from rayograph.train import local
+from rayograph.train.stops import deaf
 
 MUST_AGREE = ("python", "rayograph", "ray", "torch")  # the others may matter
 SLOW_READ, SLOW_ANSWER = 20e6, 0.1  # bytes/s, s; a GPU worker wants some 10 MB/s and more
@@ -66,12 +67,12 @@ def _resume() -> Iterator[Line]:
             f"run.storage={folder}", "phantom.films=48", "phantom.size=32", "data.image_size=32",
             "model.name=cnn", "model.width=4", "model.depth=1", "train.epochs=2",
         ]  # fmt: skip
-        whole = local.run(RunConfig.load(None, [*words, "run.name=whole"]), lambda _row: None)
+        whole = local.run(RunConfig.load(None, [*words, "run.name=whole"]), lambda _row: None, deaf)
         parted = RunConfig.load(None, [*words, "run.name=parted"])
         try:
-            local.run(parted, _interrupt)
+            local.run(parted, _interrupt, deaf)
         except Interrupted:
-            resumed = local.run(parted, lambda _row: None)
+            resumed = local.run(parted, lambda _row: None, deaf)
         figures = [[_figures(row) for row in run.history()] for run in (whole, resumed)]
     if figures[0] == figures[1]:
         yield Line("ok", "resume", "a tiny run that was interrupted ends equal, to the bit")

@@ -12,21 +12,19 @@ import ray
 import ray.exceptions
 import ray.train
 import ray.train.torch
-from ray.train.v2._internal.exceptions import WorkerGroupStartupTimeoutError
-from ray.train.v2.api.callback import UserCallback
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from rayograph import storage
-from rayograph.cluster import backend, elastic
-from rayograph.cluster.progress import POLL_S, Board, shown
-from rayograph.cluster.worker import uri_of, work
+from rayograph.cluster import ray_internals
+from rayograph.cluster.monitor import POLL_S, RunMonitor, shown
+from rayograph.cluster.worker import Job, train_loop_per_worker, uri_of
 from rayograph.config import ClusterOptions, RunConfig
-from rayograph.data import prepare
 from rayograph.data.dataset import Dataset
 from rayograph.errors import Failure, UserError
-from rayograph.models.build import check
-from rayograph.train.folder import RunFolder, going_on
-from rayograph.train.stops import Stop, listening
+from rayograph.pack import prepare
+from rayograph.runs.folder import RunFolder, with_resume_hint
+from rayograph.train.checks import check_run
+from rayograph.train.stops import Listen, StopRequest
 from rayograph.train.world import TIMEOUT
 
 RESIZE_S = 30.0  # between two looks for room for more workers; a resize is a restart
@@ -37,9 +35,8 @@ log = logging.getLogger("rayograph.launch")
 
 def prepare_run(config: RunConfig) -> tuple[RunFolder, Dataset]:
     """Everything that can go wrong before a cluster is asked for."""
-    check(config.model, config.data.image_size)
     dataset = prepare.dataset(config)
-    dataset.split("train")
+    check_run(config, dataset)
     folder = RunFolder.of(config)
     folder.begin(config)
     return folder, dataset
@@ -50,48 +47,49 @@ def fit(
     folder: RunFolder,
     dataset: Dataset,
     show: Callable[[Mapping[str, Any]], None],
+    listen: Listen,
 ) -> None:
     """Train on the cluster that Ray is connected to; go on where an earlier start ended.
 
-    `show` gets each epoch's row once its checkpoint is committed. Ctrl-C and SIGTERM let the
-    workers save their position first; a second one does not. Raises `UserError` or `Failure` with
+    `show` gets each epoch's row once its checkpoint is committed. Where `listen` hears that the run
+    shall stop, the workers save their position first. Raises `UserError` or `Failure` with
     the workers' own reason.
     """
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    board = Board.options(  # type: ignore[attr-defined]
+    monitor = RunMonitor.options(  # type: ignore[attr-defined]
         scheduling_strategy=here, max_restarts=-1, max_task_retries=-1
     ).remote()
-    job = {"config": config.model_dump(mode="json"), "dataset": dataset.uri, "board": board}
+    job = Job(config, dataset.uri, monitor)
     try:
-        with shown(board, show), listening() as stop:
-            _outlasting(lambda: _trainer(config, folder, job), board, stop)
-        with suppress(ray.exceptions.RayActorError):  # the run outlived its board
-            if (refusal := ray.get(board.refusal.remote())) is not None:
+        with shown(monitor, show), listen() as stop:
+            _fit_again_if_records_fail(lambda: _trainer(job, folder), monitor, stop)
+        with suppress(ray.exceptions.RayActorError):  # the run outlived its monitor
+            if (refusal := ray.get(monitor.refusal.remote())) is not None:
                 raise refusal
     except (ray.train.TrainingFailedError, ray.exceptions.RayError) as error:
-        raise going_on(_reason(folder, error), _saved(board)) from error
+        raise with_resume_hint(_reason(folder, error), _saved(monitor)) from error
     except Failure as error:
-        raise going_on(error, _saved(board)) from error
+        raise with_resume_hint(error, _saved(monitor)) from error
 
 
-def _saved(board: Any) -> str | None:
+def _saved(monitor: Any) -> str | None:
     with suppress(ray.exceptions.RayError):
-        saved: str | None = ray.get(board.saved.remote())
+        saved: str | None = ray.get(monitor.saved.remote())
         return saved
     return None
 
 
-def _trainer(config: RunConfig, folder: RunFolder, job: Mapping[str, Any]) -> Any:
+def _trainer(job: Job, folder: RunFolder) -> Any:
     return ray.train.torch.TorchTrainer(
-        work,
-        train_loop_config=dict(job),
-        torch_config=backend.Torch(timeout_s=int(TIMEOUT.total_seconds())),
-        scaling_config=_scaling(config),
-        run_config=_run(config, folder, job["board"]),
+        train_loop_per_worker,
+        train_loop_config={"job": job},
+        torch_config=ray_internals.SturdyTorchConfig(timeout_s=int(TIMEOUT.total_seconds())),
+        scaling_config=_scaling(job.config.cluster),
+        run_config=_run(job, folder),
     )
 
 
-def _outlasting(trainer: Callable[[], Any], board: Any, stop: Stop) -> None:
+def _fit_again_if_records_fail(trainer: Callable[[], Any], monitor: Any, stop: StopRequest) -> None:
     """Train; where Ray's own bookkeeping could not be written, begin again under the same name.
 
     Where the store is away as Ray starts, its controller dies of it. The first error is the one
@@ -101,24 +99,23 @@ def _outlasting(trainer: Callable[[], Any], board: Any, stop: Stop) -> None:
     before = 0
     while True:
         try:
-            _wait(trainer(), board, stop)
+            _wait(trainer(), monitor, stop)
             return
         except (ray.train.ControllerError, ray.exceptions.RayActorError) as error:
-            cause = getattr(error, "controller_failure", None)
-            if isinstance(cause, WorkerGroupStartupTimeoutError):  # there was no room, four times
+            if ray_internals.found_no_room(error):  # four times
                 raise
-            progress = ray.get(board.progress.remote())
+            progress = ray.get(monitor.progress.remote())
             if first is None or progress != before:
                 first, before = (time.monotonic(), error), progress
-            if time.monotonic() - first[0] > storage.PATIENCE_S:
+            if time.monotonic() - first[0] > storage.RETRY_TIMEOUT_S:
                 raise first[1] from error
             told = _cause([error])
             log.warning("Ray's record of the run cannot be kept; starting again: %s", told)
             if stop.asked.wait(AGAIN_S):
-                stop.again()
+                stop.raise_again()
 
 
-def _wait(trainer: Any, board: Any, stop: Stop) -> None:
+def _wait(trainer: Any, monitor: Any, stop: StopRequest) -> None:
     """Train in a thread, so that this one hears signals; at the first one the workers are told."""
     ended: Future[Any] = Future()
 
@@ -133,12 +130,12 @@ def _wait(trainer: Any, board: Any, stop: Stop) -> None:
         if wait([ended], POLL_S).done:
             ended.result()
             return
-    if ray.get(board.stop.remote()):  # a worker is there to hear it
+    if ray.get(monitor.request_stop.remote()):  # a worker is there to hear it
         if wait([ended], STOP_S).done:
             ended.result()
         else:
             log.warning("the workers did not save their position within %d s", STOP_S)
-    stop.again()
+    stop.raise_again()
 
 
 def missing(options: ClusterOptions) -> str | None:
@@ -151,8 +148,7 @@ def missing(options: ClusterOptions) -> str | None:
     return None
 
 
-def _scaling(config: RunConfig) -> ray.train.ScalingConfig:
-    cluster = config.cluster
+def _scaling(cluster: ClusterOptions) -> ray.train.ScalingConfig:
     resources: dict[str, float] = {"CPU": cluster.cpus_per_worker}
     if cluster.gpus_per_worker:
         resources["GPU"] = cluster.gpus_per_worker
@@ -164,14 +160,15 @@ def _scaling(config: RunConfig) -> ray.train.ScalingConfig:
     )
 
 
-def _run(config: RunConfig, folder: RunFolder, board: Any) -> ray.train.RunConfig:
+def _run(job: Job, folder: RunFolder) -> ray.train.RunConfig:
+    config = job.config
     filesystem, path = storage.filesystem(config.run.storage)
     keep = config.checkpoint.keep
-    callbacks: list[Any] = [Publisher(folder.uri, config.train.select, board)]
-    starts = 3  # that find no room or end before the first step; the board counts the others
+    callbacks: list[Any] = [Publisher(folder, config.train.select, job.monitor)]
+    starts = 3  # that find no room or end before the first step; the monitor counts the others
     if config.cluster.least < config.cluster.most:
-        callbacks.append(elastic.Room())
-        starts = elastic.STARTS
+        callbacks.append(ray_internals.ElasticCapacity())
+        starts = ray_internals.STARTS
     return ray.train.RunConfig(
         name=config.run.name,
         storage_path=path,
@@ -189,25 +186,25 @@ def _run(config: RunConfig, folder: RunFolder, board: Any) -> ray.train.RunConfi
     )
 
 
-class Publisher(UserCallback):
+class Publisher(ray.train.UserCallback):
     """Runs in Ray Train's controller once a checkpoint is committed: only then is it shown."""
 
-    def __init__(self, uri: str, select: str, board: Any) -> None:
-        self._folder = RunFolder(uri)
+    def __init__(self, folder: RunFolder, select: str, monitor: Any) -> None:
+        self._folder = folder
         self._select = select
-        self._board = board
+        self._monitor = monitor
 
     def after_report(self, run_context: Any, metrics: Any, checkpoint: Any) -> None:  # noqa: ARG002
-        """Update `best/` and `history.jsonl`, and put rank 0's row on the board."""
-        storage.vouch()  # a worker has just reached it
+        """Update `best/` and `history.jsonl`, and give rank 0's row to the monitor."""
+        storage.mark_reachable()  # a worker has just reached it
         saved = uri_of(checkpoint) if checkpoint is not None else None
         if saved is not None:
             self._folder.publish(saved, self._select)
-        self._board.add.remote(metrics[0]["row"], saved)
+        self._monitor.record_epoch.remote(metrics[0]["row"], saved)
 
     def after_exception(self, run_context: Any, worker_exceptions: Any) -> None:  # noqa: ARG002
-        """Put on the board what ended the workers, for the case that it ends them again."""
-        self._board.fell.remote(_cause(worker_exceptions.values()))
+        """Keep what ended the workers, for the case that it ends them again."""
+        self._monitor.record_failure.remote(_cause(worker_exceptions.values()))
 
 
 def _reason(folder: RunFolder, error: Exception) -> Failure:

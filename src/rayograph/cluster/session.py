@@ -9,8 +9,6 @@ from typing import Any, TypeVar
 
 import ray
 import ray.exceptions
-from rich.console import Console
-from rich.progress import track
 
 from rayograph import storage
 from rayograph.errors import Failure, UserError, one_line
@@ -64,22 +62,21 @@ def connected(cpus: int, dashboard: bool = False) -> Iterator[None]:
         ray.shutdown()
 
 
-def run(what: str, function: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
-    """Map `function` over items in Ray tasks, with a progress bar; results come in order.
+def parallel_map(what: str, function: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
+    """Map `function` over items in Ray tasks; results come in order.
 
     No more tasks wait than twice the CPUs, so that results do not pile up in memory.
     """
 
     def reaching(item: T) -> R:
-        storage.vouch()  # the driver has reached it
+        storage.mark_reachable()  # the driver has reached it
         return function(item)
 
     task: Any = ray.remote(num_cpus=1, max_retries=3)(reaching)
     limit = 2 * max(1, int(ray.cluster_resources().get("CPU", 1)))
     waiting: deque[Any] = deque()
     rest = iter(items)
-    console = Console(stderr=True)
-    for _ in track(range(len(items)), what, console=console, transient=True, update_period=0.5):
+    for _ in items:
         while len(waiting) < limit and (item := next(rest, None)) is not None:
             waiting.append(task.remote(item))
         try:

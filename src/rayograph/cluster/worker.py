@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,48 +15,57 @@ import ray.exceptions
 import ray.train
 import ray.train.torch
 import torch
-from ray.train.v2._internal.execution.context import get_train_context
-from ray.train.v2.api.preemption import PreemptionInfo
 
 from rayograph import storage
+from rayograph.cluster import ray_internals
 from rayograph.cluster.gauges import Gauges
 from rayograph.config import RunConfig
-from rayograph.data import prepare
+from rayograph.data.cache import Cache
 from rayograph.data.dataset import Dataset
 from rayograph.errors import Diverged, Stopped, UserError
-from rayograph.train import history
+from rayograph.runs import history
+from rayograph.runs.checkpoint import checkpoint_name, upload
+from rayograph.runs.folder import RunFolder
 from rayograph.train import world as worlds
-from rayograph.train.folder import RunFolder, checkpoint_name
 from rayograph.train.loop import start
-from rayograph.train.reporter import upload
-from rayograph.train.state import Saved
+from rayograph.train.state import CheckpointPayload
 
-ASK_S = 1.0  # between two looks at the board
+ASK_S = 1.0  # between two looks at the monitor
 
 
-def work(job: Mapping[str, Any]) -> None:
-    """What Ray Train calls in each worker. `job`: config (a nested dict), dataset (URI), board."""
-    config = RunConfig.parse(job["config"])
+@dataclass(frozen=True)
+class Job:
+    """What every worker is given: the config, the dataset's URI, the monitor."""
+
+    config: RunConfig
+    dataset: str
+    monitor: Any  # a handle of RunMonitor
+
+
+def train_loop_per_worker(given: Mapping[str, Any]) -> None:
+    """What Ray Train calls in each worker; `given` holds the `job`."""
+    job: Job = given["job"]
+    config, monitor = job.config, job.monitor
     if config.cluster.gpus_per_worker:
         torch.cuda.set_device(ray.train.torch.get_device())
     world = worlds.current(config.cluster)
-    storage.vouch()  # the driver has reached it
-    board = job["board"]
-    if world.agree(lambda: ray.get(board.enter.remote(world.size))) is not None:
+    storage.mark_reachable()  # the driver has reached it
+    if world.agree(lambda: ray.get(monitor.register_start.remote(world.size))) is not None:
         return
-    reporter = RayReporter(config, board)
-    refuse = board.refuse.remote  # what every worker meets; to raise it would start again
+    folder = RunFolder.of(config)
+    reporter = RayReporter(folder, config.run.name, config.train.select, monitor)
+    refuse = monitor.refuse.remote  # what every worker meets; to raise it would start again
     opened: list[Dataset] = []
-    cache = prepare.cache(config.data)
+    cache = Cache.of(config.data)
     try:
-        world.agree(lambda: opened.append(Dataset.open(job["dataset"], cache)), everyone=True)
-        trainer = start(config, opened[0], reporter, world)
+        world.agree(lambda: opened.append(Dataset.open(job.dataset, cache)), everyone=True)
+        trainer = start(config, folder, opened[0], reporter, world)
     except UserError as error:
         ray.get(refuse(error))
         return
     if world.rank == 0:
         position = (trainer.state.epoch, trainer.state.step)
-        ray.get(board.at.remote(position, reporter.resumed))
+        ray.get(monitor.resumed_at.remote(position, reporter.resumed))
     try:
         trainer.fit(reporter)
     except Diverged as error:
@@ -67,45 +77,42 @@ def work(job: Mapping[str, Any]) -> None:
 class RayReporter:
     """Reports to Ray Train; checkpoints go up through `storage`, not through Ray."""
 
-    def __init__(self, config: RunConfig, board: Any) -> None:
-        self._config = config
-        self._folder = RunFolder.of(config)
+    def __init__(self, folder: RunFolder, name: str, select: str, monitor: Any) -> None:
+        self._folder = folder
+        self._select = select
         self._attempt = secrets.token_hex(4)
         self._leads = ray.train.get_context().get_world_rank() == 0
-        self._gauges = Gauges(config.run.name)
+        self._gauges = Gauges(name)
         self._stop = threading.Event()
-        self._notice: PreemptionInfo | None = None
+        self._notice: Any = None
         self.resumed: str | None = None
         if self._leads:
-            threading.Thread(target=self._listen, args=(board,), daemon=True).start()
+            threading.Thread(target=self._listen, args=(monitor,), daemon=True).start()
 
     def latest(self) -> str | None:
         """The newest checkpoint that Ray has committed, else one that torchrun left; or within."""
         checkpoint = ray.train.get_checkpoint()
         found = uri_of(checkpoint) if checkpoint else self._folder.latest()
         if found:
-            self._folder.publish(found, self._config.train.select)
+            self._folder.publish(found, self._select)
         self.resumed = self._folder.resume_from(found)
         return self.resumed
 
     def stopping(self) -> bool:
-        """Whether the driver has put it on the board."""
+        """Whether the driver has asked for it."""
         return self._stop.is_set()
 
-    def leaving(self) -> bool:
-        """Whether Ray was told of a node that is drained; it marks every worker, one may say so.
-
-        Ray's own `get_preemption_info` says the same, but is a barrier of all workers.
-        """
-        notice = get_train_context().preemption_context.preemption_info
+    def preempted(self) -> bool:
+        """Whether Ray was told of a node that is drained; it marks every worker, one may say so."""
+        notice = ray_internals.preemption_notice()
         if not self._leads or notice == self._notice:
             return False
         self._notice = notice
         return True
 
-    def _listen(self, board: Any) -> None:
+    def _listen(self, monitor: Any) -> None:
         with suppress(ray.exceptions.RayError):  # the driver has gone, and this process goes, too
-            while not ray.get(board.stop_asked.remote()):
+            while not ray.get(monitor.stop_requested.remote()):
                 time.sleep(ASK_S)
             self._stop.set()
 
@@ -113,13 +120,13 @@ class RayReporter:
         """The name of an epoch's checkpoint."""
         return checkpoint_name(epoch, self._attempt)
 
-    def report(self, row: Mapping[str, Any], saved: Saved | None) -> None:
+    def report(self, row: Mapping[str, Any], payload: CheckpointPayload | None) -> None:
         """Report to Ray Train, a barrier of all workers; rank 0 brings the checkpoint."""
-        figures = {"row": dict(row), "score": history.score(row, self._config.train.select)}
+        figures = {"row": dict(row), "score": history.score(row, self._select)}
         with tempfile.TemporaryDirectory() as scratch:
             checkpoint = None
-            if saved is not None:
-                saved.write(Path(scratch))
+            if payload is not None:
+                payload.write(Path(scratch))
                 checkpoint = ray.train.Checkpoint.from_directory(scratch)
             began = time.perf_counter()
             ray.train.report(
@@ -129,7 +136,7 @@ class RayReporter:
                 checkpoint_upload_fn=self._upload,
             )
         if self._leads:
-            self._gauges.show(row, time.perf_counter() - began if saved is not None else None)
+            self._gauges.show(row, time.perf_counter() - began if payload is not None else None)
 
     def _upload(self, checkpoint: ray.train.Checkpoint, name: str) -> ray.train.Checkpoint:
         uri = storage.join(self._folder.uri, name)

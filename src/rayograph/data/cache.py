@@ -16,6 +16,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from rayograph.config import DataOptions
+
 LOCKS = 256  # files, so that they do not grow with the dataset
 WAIT_S = 30.0  # for another process that fetches the same bytes; then both do
 ROOM = 0.1  # of the limit that is freed at once, as each time costs a look at every file
@@ -33,6 +35,11 @@ class Cache:
         self._folder = Path(folder)
         self._limit = limit
         self._failed = threading.Event()
+
+    @classmethod
+    def of(cls, options: DataOptions) -> "Cache | None":
+        """The node's cache, where one is wanted."""
+        return cls(options.cache, options.cache_bytes) if options.cache else None
 
     @contextmanager
     def alone(self, key: str, closed: threading.Event) -> Iterator[None]:

@@ -10,13 +10,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from rayograph import storage
-from rayograph.data import codec, dataset
+from rayograph.data import dataset
 from rayograph.data.cache import Cache
-from rayograph.data.dataset import Dataset, RecordBatch, Shard
+from rayograph.data.dataset import Dataset
+from rayograph.data.inputs import Decode
+from rayograph.data.manifest import RecordBatch, Shard
 from rayograph.errors import Failure
+from rayograph.task import Labels
 
 FETCHES = 24  # at once: with 25 ms a request and 80 MB/s a connection they bring 10,000 raw films
 HEDGES = 4  # second requests at once, for those that stall
@@ -29,12 +31,12 @@ class Content:
     """A verified record batch; it and its `decode` look into `memory`, which is used again."""
 
     memory: bytearray
-    labels: npt.NDArray[np.int64]
-    decode: codec.Decode
+    labels: Labels
+    decode: Decode
     _ids: Any
 
     def ids(self) -> list[str]:
-        """The films' ids."""
+        """The samples' ids."""
         return list(self._ids.to_pylist())
 
 
@@ -123,19 +125,10 @@ class Fetcher:
             self._from_store(number, shard, batch, data)
         else:
             self._through(self._dataset.cache, number, shard, batch, data)
-        record = self._dataset.parse(data, shard, batch)
-        manifest = self._dataset.manifest
-        return Content(
-            memory,
-            _labels(record.column("label")),
-            codec.decoder(
-                record.column("image"),
-                manifest.codec,
-                manifest.recipe.size,
-                self._dataset.where(shard, batch),
-            ),
-            record.column("sample_id"),
-        )
+        record, labels = self._dataset.parse(data, shard, batch)
+        inputs = self._dataset.inputs
+        decode = inputs.decoder(record.column(inputs.column), self._dataset.where(shard, batch))
+        return Content(memory, labels, decode, record.column("sample_id"))
 
     def _through(
         self, cache: Cache, number: int, shard: Shard, batch: RecordBatch, into: memoryview
@@ -165,12 +158,6 @@ class Fetcher:
             f"{uri}: record batch at {batch.offset}: xxh3 {found}, expected {batch.xxh3}, twice; "
             "the object is damaged: pack again"
         )
-
-
-def _labels(column: Any) -> npt.NDArray[np.int64]:
-    """A column without nulls; its `to_numpy` would import pandas, 0.4 s before the first batch."""
-    found = np.frombuffer(column.buffers()[1], np.int32, len(column), 4 * column.offset)
-    return found.astype(np.int64)
 
 
 @contextmanager

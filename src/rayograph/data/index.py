@@ -1,4 +1,4 @@
-"""`index.parquet`: a packed dataset's films as a table, one row each, without their pixels."""
+"""`index.parquet`: a packed dataset's samples as a table, one row each, without their values."""
 
 import io
 from typing import Any
@@ -8,11 +8,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from rayograph import storage
-from rayograph.data.dataset import INDEX, LONGEST_IDS, Dataset
+from rayograph.data.dataset import INDEX, Dataset
+from rayograph.data.manifest import LONGEST_IDS
 from rayograph.errors import Failure, one_line
+from rayograph.task import Labels
 
-TEXTS = ("split", "sample_id", "patient_id")  # columns that are always there
-TEXT_BYTES = 2**24  # of any index, beside LONGEST_IDS a film
+TEXTS = ("part", "sample_id", "patient_id")  # columns that are always there
+TEXT_BYTES = 2**24  # of any index, beside LONGEST_IDS a sample
 
 
 def read(dataset: Dataset, split: str) -> Any:
@@ -22,18 +24,29 @@ def read(dataset: Dataset, split: str) -> Any:
     that a small file may stand for any number of bytes: rows are counted before they are read,
     texts before they are laid out.
     """
-    place, expected = storage.join(dataset.uri, INDEX), dataset.split(split).rows
-    rows = sum(split.rows for split in dataset.manifest.splits.values())
+    place, wanted = storage.join(dataset.uri, INDEX), dataset.split(split)
+    rows = sum(part.rows for part in dataset.manifest.parts.values())
     try:
         table = _table(place, rows)
     except (pa.ArrowException, OSError, KeyError, ValueError) as error:
         raise Failure(f"{place}: cannot be read: {one_line(error)}; pack again") from None
-    if any(table.column(name).null_count for name in (*TEXTS, "label")):
-        raise Failure(f"{place}: a film has no {', '.join(TEXTS)} or label; pack again")
-    table = table.filter(pc.equal(table.column("split"), split))
-    if table.num_rows != expected:
-        raise Failure(f"{place} has {table.num_rows} {split} films, not {expected}")
+    if any(table.column(name).null_count for name in TEXTS):
+        raise Failure(f"{place}: a film has no {', '.join(TEXTS)}; pack again")
+    parts = [table.filter(pc.equal(table.column("part"), part)) for part in wanted.parts]
+    table = pa.concat_tables(parts)
+    if table.num_rows != wanted.rows:
+        raise Failure(f"{place} has {table.num_rows} {split} films, not {wanted.rows}")
+    labels(dataset, table)  # raises
     return table
+
+
+def labels(dataset: Dataset, table: Any) -> Labels:
+    """The labels int8 [n, k] of such rows; `Failure` where they are none of the dataset's task."""
+    try:
+        return dataset.task.labels(table)
+    except ValueError as error:
+        place = storage.join(dataset.uri, INDEX)
+        raise Failure(f"{place}: a label is none: {one_line(error)}; pack again") from None
 
 
 def _table(place: str, rows: int) -> Any:
@@ -60,8 +73,8 @@ def _check(place: str, schema: Any, metadata: Any, rows: int) -> None:
     if not metadata.num_rows == sum(groups) == rows:
         raise Failure(f"{place}: has {metadata.num_rows} films, not {rows}; pack again")
     texts = [schema.field(name).type for name in TEXTS]
-    if texts != [pa.string()] * len(TEXTS) or not pa.types.is_integer(schema.field("label").type):
-        raise Failure(f"{place}: {', '.join(TEXTS)} must be text, label a number; pack again")
+    if texts != [pa.string()] * len(TEXTS):
+        raise Failure(f"{place}: {', '.join(TEXTS)} must be text; pack again")
 
 
 def _laid_out(column: Any) -> int:

@@ -1,19 +1,50 @@
 """Looking into a packed dataset: what it holds, and whether every byte is as it was packed."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from rayograph import storage
 from rayograph.data.dataset import Dataset
+from rayograph.data.manifest import Manifest, Split
 from rayograph.errors import Failure
+
+
+@dataclass(frozen=True)
+class SplitSummary:
+    """What a split holds; `labels` counts the films that have each class."""
+
+    films: int
+    patients: int
+    shards: int
+    record_batches: int
+    bytes: int
+    labels: Mapping[str, int]
+    prevalence: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a dataset holds; `values` says what its samples look like, and their statistics."""
+
+    uri: str
+    manifest: Manifest
+    values: Mapping[str, str | float]
+    splits: Mapping[str, SplitSummary]
+
+    def to_json(self) -> dict[str, Any]:
+        """What `inspect --json` prints: the manifest without its shards, and the sums."""
+        found = self.manifest.model_dump(mode="json", exclude={"parts", "splits"})
+        splits = {name: asdict(split) for name, split in self.splits.items()}
+        return {"uri": self.uri, **found, "values": dict(self.values), "splits": splits}
 
 
 def verify(dataset: Dataset) -> None:
     """Read every shard and compare its sha256; `Failure` names the first that differs."""
-    for part in dataset.manifest.splits.values():
+    for part in dataset.manifest.parts.values():
         for shard in part.shards:
-            uri = storage.join(dataset.uri, shard.path)
+            uri = dataset.place(shard)
             found = hashlib.sha256(storage.read(uri)).hexdigest()
             if found != shard.sha256:
                 raise Failure(
@@ -21,25 +52,20 @@ def verify(dataset: Dataset) -> None:
                 )
 
 
-def summary(dataset: Dataset) -> dict[str, Any]:
-    """The manifest without its shards; films, patients, bytes and prevalence of each split."""
-    found = dataset.manifest.model_dump(mode="json", exclude={"splits"})
-    found["uri"] = dataset.uri
-    found["splits"] = dict(_splits(dataset))
-    return found
+def summary(dataset: Dataset) -> Summary:
+    """Films, patients, bytes and prevalence of each split."""
+    splits = {name: dataset.split(name) for name in dataset.manifest.splits}
+    values = dataset.inputs.describe(splits["train"].moments)
+    return Summary(dataset.uri, dataset.manifest, values, {n: _of(s) for n, s in splits.items()})
 
 
-def _splits(dataset: Dataset) -> Iterator[tuple[str, dict[str, Any]]]:
-    for name, part in dataset.manifest.splits.items():
-        yield (
-            name,
-            {
-                "films": part.rows,
-                "patients": part.patients,
-                "shards": len(part.shards),
-                "record_batches": len(part.batches),
-                "bytes": sum(shard.bytes for shard in part.shards),
-                "labels": part.labels,
-                "prevalence": {label: count / part.rows for label, count in part.labels.items()},
-            },
-        )
+def _of(split: Split) -> SplitSummary:
+    return SplitSummary(
+        films=split.rows,
+        patients=split.patients,
+        shards=len(split.shards),
+        record_batches=len(split.batches),
+        bytes=sum(shard.bytes for shard in split.shards),
+        labels=split.present,
+        prevalence={label: count / split.rows for label, count in split.present.items()},
+    )

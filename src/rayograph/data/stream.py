@@ -1,4 +1,4 @@
-"""Batches out of storage: record batches are fetched ahead, films decoded into a ring of slots.
+"""Batches out of storage: record batches are fetched ahead, samples decoded into a ring of slots.
 
 The thread that asks for batches decides everything (what is fetched next, what is kept, which slot
 is filled); others fetch and decode. Nothing runs ahead of it by more than `HELD` record batches and
@@ -18,40 +18,41 @@ import torch
 
 from rayograph.data.dataset import Dataset
 from rayograph.data.fetch import FETCHES, Content, fetcher
+from rayograph.data.inputs import Samples
 from rayograph.data.order import LANES, Plan
+from rayograph.task import Labels
 
 Ints = npt.NDArray[np.int64]
-Films = npt.NDArray[np.uint8]
 T = TypeVar("T")
 
 HELD = LANES + 2 * FETCHES  # record batches in memory or coming; more only where a step needs them
 FARTHEST = 64  # steps that are planned, at most
 READY = 1  # step that is filled, beside those in the decoding threads' hands
-SPARE = 4  # films that a slot has room for beyond those of its first step
+SPARE = 4  # samples that a slot has room for beyond those of its first step
 
 
 @dataclass(frozen=True)
 class Batch:
-    """A worker's share of a global batch; near two films a worker it may be empty.
+    """A worker's share of a global batch; near two samples a worker it may be empty.
 
-    `films` uint8 [n, size, size], valid until the next batch is asked for; `labels` int64 [n];
-    `rows` int64 [n], where each film stands in its split; `share` int64 [n], its index in the
-    global batch of `size` films.
+    `inputs` [n, *shape], valid until the next batch is asked for; `labels` int8 [n, k] (1 present,
+    0 absent, -1 uncertain, -2 missing); `rows` int64 [n], each sample's place in its split; `share`
+    int64 [n], its index in the global batch of `size` samples.
     """
 
-    films: Films
-    labels: Ints
+    inputs: Samples
+    labels: Labels
     rows: Ints
     share: Ints
     size: int
 
 
 @dataclass(frozen=True)
-class Stored:
-    """A record batch in stored order: films, labels and rows as in `Batch`, and the films' ids."""
+class StoredBatch:
+    """A record batch in stored order: inputs, labels and rows as in `Batch`, and the ids."""
 
-    films: Films
-    labels: Ints
+    inputs: Samples
+    labels: Labels
     rows: Ints
     ids: list[str]
 
@@ -69,7 +70,7 @@ def training(
 ) -> Generator[Batch, None, None]:
     """The share of `rank` in each global batch of an epoch, from step `start` on.
 
-    `threads` decode; `pin` keeps films in page-locked memory, for copies to a GPU. Close the
+    `threads` decode; `pin` keeps samples in page-locked memory, for copies to a GPU. Close the
     iterator (`contextlib.closing`) where it is left early: its threads end with it.
     Raises `Failure` where a record batch cannot be read or its hash is wrong.
     """
@@ -84,15 +85,15 @@ def training(
         reader = _Reader[tuple[Ints, int]](dataset, split, stack, threads, pin)
         for step, filled in reader.read(shares()):
             share, size = step.extra
-            yield Batch(filled.films, filled.labels, step.rows, share, size)
+            yield Batch(filled.inputs, filled.labels, step.rows, share, size)
 
 
 def stored(
     dataset: Dataset, split: str, rank: int = 0, world: int = 1, *, threads: int = 1
-) -> Generator[Stored, None, None]:
-    """Every film of a split once, in stored order, a record batch at a time; never padded.
+) -> Generator[StoredBatch, None, None]:
+    """Every sample of a split once, in stored order, a record batch at a time; never padded.
 
-    `rank` of `world` gets every world-th record batch. `films` is valid until the next is asked
+    `rank` of `world` gets every world-th record batch. `inputs` is valid until the next is asked
     for; otherwise as `training`.
     """
     rows_of = dataset.split(split).batch_rows
@@ -106,34 +107,34 @@ def stored(
         reader = _Reader[None](dataset, split, stack, threads, pin=False)
         for step, filled in reader.read(batches()):
             (content,) = filled.contents.values()
-            yield Stored(filled.films, filled.labels, step.rows, content.ids())
+            yield StoredBatch(filled.inputs, filled.labels, step.rows, content.ids())
 
 
 @dataclass(frozen=True)
 class _Step(Generic[T]):
-    """Films that are delivered together: their rows, record batches, and what goes with them."""
+    """Samples that are delivered together: their rows, record batches, and what goes with them."""
 
     rows: Ints
     numbers: Ints
     extra: T
 
     def uses(self) -> Counter[int]:
-        """How many films it takes from each record batch, in the order of the first of each."""
+        """How many samples it takes from each record batch, in the order of the first of each."""
         return Counter(self.numbers.tolist())
 
 
 @dataclass(frozen=True)
 class _Filled:
-    """A step's films in their slot."""
+    """A step's samples in their slot."""
 
-    slot: Films
-    films: Films
-    labels: Ints
+    slot: Samples
+    inputs: Samples
+    labels: Labels
     contents: dict[int, Content]
 
 
 class _Reader(Generic[T]):
-    """Delivers the films of one step after the other."""
+    """Delivers the samples of one step after the other."""
 
     def __init__(
         self, dataset: Dataset, split: str, stack: ExitStack, threads: int, pin: bool
@@ -141,19 +142,20 @@ class _Reader(Generic[T]):
         rows_of = dataset.split(split).batch_rows
         self._number = np.repeat(np.arange(len(rows_of)), rows_of)  # of each row's record batch
         self._first = np.cumsum(rows_of) - rows_of
-        self._left = rows_of.tolist()  # films of each record batch that are still to come
-        self._size = dataset.manifest.recipe.size
+        self._left = rows_of.tolist()  # samples of each record batch still to come
+        self._inputs = dataset.inputs
+        self._classes = len(dataset.manifest.classes)
         self._pin = pin
         self._depth = threads + READY
         self._decoders = stack.enter_context(ThreadPoolExecutor(threads, "decode"))
         self._fetch = stack.enter_context(fetcher(dataset, split))  # ends first, and wakes the rest
-        self._slots: deque[Films] = deque()
+        self._slots: deque[Samples] = deque()
         self._wanted: deque[int] = deque()  # record batches to ask for, in the order of their need
         self._needed: Counter[int] = Counter()  # steps, planned or in hand, by record batch
         self._idle: OrderedDict[int, None] = OrderedDict()  # held but not needed, oldest use first
 
     def read(self, wanted: Iterable[tuple[Ints, T]]) -> Iterator[tuple[_Step[T], _Filled]]:
-        """Each of the wanted steps, filled; the last one's films are given up for the next."""
+        """Each of the wanted steps, filled; the last one's samples are given up for the next."""
         upcoming = iter(wanted)
         planned: deque[_Step[T]] = deque()
         filling: deque[tuple[_Step[T], Future[_Filled]]] = deque()
@@ -201,9 +203,9 @@ class _Reader(Generic[T]):
     def _release(self, step: _Step[T], filled: _Filled) -> None:
         """Take a step's slot back, and drop the record batches that are done with."""
         self._slots.append(filled.slot)
-        for number, films in step.uses().items():
+        for number, samples in step.uses().items():
             self._needed[number] -= 1
-            self._left[number] -= films
+            self._left[number] -= samples
             if not self._needed[number]:
                 del self._needed[number]
                 if self._left[number]:
@@ -211,19 +213,20 @@ class _Reader(Generic[T]):
                 else:
                     self._fetch.drop(number)
 
-    def _slot(self, step: _Step[T]) -> Films:
-        """A spare slot that holds the step's films, or a new one with room for a few more."""
+    def _slot(self, step: _Step[T]) -> Samples:
+        """A spare slot that holds the step's samples, or a new one with room for a few more."""
         if self._slots and len(self._slots[0]) >= len(step.rows):
             return self._slots.popleft()
         if self._slots:
             self._slots.popleft()
-        shape = (len(step.rows) + SPARE, self._size, self._size)
-        return torch.empty(shape, dtype=torch.uint8, pin_memory=self._pin).numpy()
+        shape = (len(step.rows) + SPARE, *self._inputs.shape)
+        kind = torch.from_numpy(np.empty(0, self._inputs.dtype)).dtype
+        return torch.empty(shape, dtype=kind, pin_memory=self._pin).numpy()
 
-    def _fill(self, step: _Step[T], slot: Films) -> _Filled:
-        """Decode a step's films into a slot, as soon as their record batches are there."""
+    def _fill(self, step: _Step[T], slot: Samples) -> _Filled:
+        """Decode a step's samples into a slot, as soon as their record batches are there."""
         contents = {number: self._fetch.result(number) for number in step.uses()}
-        labels = np.empty(len(step.rows), np.int64)
+        labels = np.empty((len(step.rows), self._classes), np.int8)
         places = (step.rows - self._first[step.numbers]).tolist()
         for i, (number, place) in enumerate(zip(step.numbers.tolist(), places, strict=True)):
             content = contents[number]

@@ -26,15 +26,14 @@ RENAMED = re.compile(r"(denselayer\d+\.(?:norm|conv))\.(\d)")  # in torchvision'
 LEGACY_PICKLES = 5  # magic number, protocol, system, the object, the keys of its storages
 
 
-def load_weights(model: nn.Module, name: str, weights: str) -> None:
-    """Start `model` from other weights, all but a head of another number of classes.
+def load_weights(model: nn.Module, name: str, weights: str, classifier: str) -> None:
+    """Start `model` from other weights, all but a `classifier` of another number of outputs.
 
     A first layer of three channels is summed into one: a gray film in all three channels gives the
     same sums. Raises `UserError` where a layer is missing or has another shape.
     """
     state = _read(name, weights)
     own = model.state_dict()
-    heads = [n.rpartition(".")[0] for n in own if n.endswith("weight")][-1]
     fitted: dict[str, Tensor] = {}
     for key, target in own.items():
         value = state.get(key)
@@ -44,7 +43,7 @@ def load_weights(model: nn.Module, name: str, weights: str) -> None:
             value = value.sum(dim=1, keepdim=True)
         if value is not None and value.shape == target.shape:
             fitted[key] = value
-        elif not key.startswith(f"{heads}."):
+        elif not key.startswith(f"{classifier}."):
             found = "missing" if value is None else f"of shape {list(value.shape)}"
             raise UserError(
                 f"model.weights={weights}: {key} is {found}, {name} needs {list(target.shape)}; "

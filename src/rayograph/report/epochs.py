@@ -7,8 +7,16 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
+from rayograph import task
 from rayograph.report import svg
-from rayograph.report.view import EvaluationView, RunReport, best_row, estimate, series
+from rayograph.report.view import (
+    EvaluationView,
+    RunReport,
+    best_row,
+    estimate,
+    measure,
+    series,
+)
 
 Floats = npt.NDArray[np.float64]
 
@@ -24,13 +32,11 @@ def loss_curves(report: RunReport) -> str | None:
 
 
 def score_curves(report: RunReport) -> str | None:
-    """Accuracy of training and validation and AUROC of validation, the best epoch marked."""
-    lines = {
-        "training accuracy": "train_accuracy",
-        "validation accuracy": "val_accuracy",
-        "validation AUROC": "val_auroc",
-    }
-    return _learning(report, "scores", "accuracy, AUROC", lines)
+    """Accuracy of training and validation, AUROC and what selects, the best epoch marked."""
+    names = dict.fromkeys(("train_accuracy", "val_accuracy", "val_auroc", measure(report).name))
+    columns = [each for each in map(task.column, names) if each.metric.better == "higher"]
+    quantity = ", ".join(dict.fromkeys(each.metric.title for each in columns))
+    return _learning(report, "scores", quantity, {each.title: each.name for each in columns})
 
 
 def exploratory(view: EvaluationView, name: str) -> str | None:
@@ -38,10 +44,11 @@ def exploratory(view: EvaluationView, name: str) -> str | None:
     if not view.checkpoints:
         return None
     epoch = series(view.checkpoints, "epoch")
+    shown = [task.METRICS[name].title for name in view.of_task.headline[:2]]
     drawn = []
     with svg.style():
         figure, axes = svg.panel(_HEIGHT, 1)
-        for i, (key, label) in enumerate((("accuracy", "accuracy"), ("auroc", "AUROC")), start=1):
+        for i, (key, label) in enumerate(zip(view.of_task.headline, shown, strict=False), start=1):
             found = [vars(estimate(row.get("metrics", {}), key)) for row in view.checkpoints]
             value, low, high = (series(found, part) for part in ("value", "low", "high"))
             if np.isfinite(value).any():
@@ -52,9 +59,9 @@ def exploratory(view: EvaluationView, name: str) -> str | None:
             return None
         epoch_axis(axes, float(epoch.min()), float(epoch.max()))
         score_axis(axes, np.concatenate(drawn))
-        axes.set_ylabel("accuracy, AUROC")
+        axes.set_ylabel(", ".join(shown))
         svg.legend(figure, axes, 2)
-        label = f"exploratory: accuracy and AUROC of every checkpoint on the {view.split} split"
+        label = f"exploratory: {' and '.join(shown)} of every checkpoint, {view.split} split"
         return svg.to_svg(figure, name, label)
 
 

@@ -1,32 +1,47 @@
-"""What was evaluated in a run, as the report shows it."""
+"""A run's folder, as the report shows it."""
 
 from collections.abc import Iterator
 
 import numpy as np
 
-from rayograph.evaluate import metrics, results
-from rayograph.report.view import EvaluationView
+from rayograph import task as tasks
+from rayograph.report.view import EvaluationView, RunReport
+from rayograph.runs import evaluations as results
+from rayograph.runs.folder import RunFolder
 
 SPLITS = ("test", "val", "train")
 
 
-def evaluations(run: str) -> Iterator[EvaluationView]:
+def report_of(folder: RunFolder) -> RunReport:
+    """All that a run's page shows."""
+    config = folder.config()
+    return RunReport(
+        name=config.run.name,
+        config=config.model_dump(mode="json"),
+        history=folder.history(),
+        evaluations=list(_evaluations(folder.uri)),
+    )
+
+
+def _evaluations(run: str) -> Iterator[EvaluationView]:
     """One view for each split that was evaluated, the test split first."""
     for split in SPLITS:
         saved = results.load(run, split)
         if saved is None:
             continue
         found, table = saved
+        task = tasks.of(found["task"], found["classes"])
         logits = np.array(table.column("logits").to_pylist(), dtype=np.float64)
         yield EvaluationView(
             split=split,
-            classes=tuple(found["classes"]),
+            task=task.name,
+            classes=task.classes,
             films=found["films"],
             patients=found["patients"],
             metrics=found["metrics"],
             confusion=found["confusion"],
-            labels=table.column("label").to_numpy(),
-            probabilities=metrics.softmax(logits),
+            labels=task.labels(table).argmax(axis=1),
+            probabilities=task.probabilities(logits),
             checkpoints=found.get("checkpoints", ()),
             epoch=found["epoch"],
         )

@@ -4,28 +4,20 @@ from typing import Any
 
 import numpy as np
 
+from rayograph import task
 from rayograph.report import words
 from rayograph.report.epochs import exploratory, loss_curves, score_curves
 from rayograph.report.figures import precision_recall, roc
 from rayograph.report.html import config_text, markup, template
 from rayograph.report.reliability import reliability
-from rayograph.report.view import EvaluationView, RunReport, best_row, number, select
+from rayograph.report.view import EvaluationView, RunReport, best_row, measure, number
 
 __all__ = ["EvaluationView", "RunReport", "render"]
 
-_HEADLINE = ("accuracy", "auroc", "sensitivity", "specificity")
-_MEASURES = {
-    "val_auroc": "highest validation AUROC",
-    "val_accuracy": "highest validation accuracy",
-    "val_loss": "lowest validation loss",
-}
+_METRICS = [task.column(f"{split}_{name}") for split in ("train", "val") for name in task.METRICS]
 _HISTORY = {  # what a run's history holds: how it is headed, how it is written
     "epoch": ("Epoch", "{:g}"),
-    "train_loss": ("Training loss", "{:.4f}"),
-    "train_accuracy": ("Training accuracy", "{:.1%}"),
-    "val_loss": ("Validation loss", "{:.4f}"),
-    "val_accuracy": ("Validation accuracy", "{:.1%}"),
-    "val_auroc": ("Validation AUROC", "{:.3f}"),
+    **{each.name: (each.heading, each.metric.style) for each in _METRICS},
     "lr": ("Learning rate", "{:.2g}"),
     "films_per_s": ("Films/s", "{:,.0f}"),
     "seconds": ("Seconds", "{:,.1f}"),
@@ -44,7 +36,7 @@ def render(report: RunReport) -> str:
         sentence=words.sentence(report),
         facts=words.facts(report),
         best=best_row(report),
-        measure=_MEASURES.get(select(report), select(report)),
+        measure=words.superlative(measure(report)),
         curves={"loss": markup(loss_curves(report)), "scores": markup(score_curves(report))},
         history=_history(report),
         sections=sections,
@@ -60,7 +52,7 @@ def _section(view: EvaluationView, name: str) -> dict[str, Any]:
     return {
         "id": name,
         "view": view,
-        "tiles": words.metric_rows(view, _HEADLINE),
+        "tiles": words.metric_rows(view, view.of_task.headline),
         "metrics": words.metric_rows(view),
         "confusion": [
             list(zip(row.tolist(), share.tolist(), strict=True))
@@ -81,7 +73,7 @@ def _checkpoints(view: EvaluationView) -> dict[str, Any]:
     names = list(dict.fromkeys(name for row in metrics for name in row))
     cells = [[words.with_interval(row, name) for name in names] for row in metrics]
     epochs = [str(row.get("epoch", words.NONE)) for row in view.checkpoints]
-    head = [words.metric_name(name) for name in names]
+    head = [task.METRICS[name].heading for name in names]
     return {"head": head, "rows": list(zip(epochs, cells, strict=True))}
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rayograph import task
 from rayograph.report.view import number
 
 
@@ -38,7 +39,7 @@ class SweepReport:
     """One sweep: its trials, what was searched and how, what it cost, and the winner."""
 
     name: str
-    select: str  # val_auroc | val_accuracy (higher is better) | val_loss (lower is better)
+    select: str  # val_auroc, val_loss, …
     searcher: str  # grid | random | optuna
     scheduler: str  # fifo | asha | pbt
     trials: Sequence[TrialView]
@@ -51,9 +52,14 @@ class SweepReport:
     config: Mapping[str, Any]  # the resolved config that all trials share
 
     @property
+    def column(self) -> task.Column:
+        """The selected metric."""
+        return task.column(self.select)
+
+    @property
     def falling(self) -> bool:
         """Whether a lower value of the selected metric is the better one."""
-        return self.select.endswith("loss")
+        return self.column.metric.better == "lower"
 
     @property
     def won(self) -> TrialView | None:

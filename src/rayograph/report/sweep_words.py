@@ -7,11 +7,6 @@ from typing import Any
 from rayograph.report.sweep_view import SweepReport, TrialView, compared
 from rayograph.report.words import NONE, UNIT, duration
 
-METRICS = {  # what may be selected: its name, how it is written
-    "val_auroc": ("validation AUROC", "{:.3f}"),
-    "val_accuracy": ("validation accuracy", "{:.1%}"),
-    "val_loss": ("validation loss", "{:.4f}"),
-}
 _STATES = {  # in the order in which they are told: of one trial, of several
     "finished": ("finished", "finished"),
     "stopped": ("was stopped early", "were stopped early"),
@@ -32,14 +27,12 @@ _KEYS_NAMED = 5  # in the opening sentence; of more, their number is said
 
 def metric(report: SweepReport) -> str:
     """The selected metric's name: `validation AUROC`."""
-    return METRICS[report.select][0]
+    return report.column.title
 
 
 def written(report: SweepReport, value: float | None) -> str:
     """A value of the selected metric."""
-    if value is None:
-        return NONE
-    return METRICS[report.select][1].format(value).replace("%", UNIT)
+    return report.column.metric.written(value).replace("%", UNIT)
 
 
 def setting(value: object) -> str:

@@ -8,6 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from rayograph import task as tasks
+from rayograph.runs import history
+from rayograph.task import Estimate
+
 Metrics = Mapping[str, Mapping[str, float | None]]
 
 
@@ -16,6 +20,7 @@ class EvaluationView:
     """One split's evaluation: n films of k classes, of which index 0 is the negative one."""
 
     split: str
+    task: str
     classes: tuple[str, ...]
     films: int
     patients: int
@@ -30,6 +35,16 @@ class EvaluationView:
     def binary(self) -> bool:
         """Whether there is one positive class."""
         return len(self.classes) == 2
+
+    @property
+    def of_task(self) -> tasks.Task:
+        """The task that was judged."""
+        return tasks.of(self.task, self.classes)
+
+    def interval(self, name: str) -> str:
+        """The kind of a metric's interval for these classes."""
+        own = {metric.name: metric for metric in self.of_task.metrics}
+        return own.get(name, tasks.METRICS[name]).interval
 
     def scored(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
         """Labels [m] and probabilities [m, k] of the films whose probabilities are finite."""
@@ -46,20 +61,6 @@ class RunReport:
     config: Mapping[str, Any]
     history: Sequence[Mapping[str, Any]]
     evaluations: Sequence[EvaluationView]
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A value with its 95 % interval; None where it is not defined."""
-
-    value: float | None
-    low: float | None
-    high: float | None
-
-    @property
-    def bounded(self) -> bool:
-        """Whether value and interval are both there."""
-        return None not in (self.value, self.low, self.high)
 
 
 def estimate(metrics: Metrics, name: str) -> Estimate:
@@ -82,26 +83,21 @@ def series(rows: Sequence[Mapping[str, Any]], key: str) -> npt.NDArray[np.float6
 
 
 def select(report: RunReport) -> str:
-    """The column of the history that chooses the best epoch: the config's `train.select`.
-
-    As in training: where no epoch has it, the validation loss; where there is none, the training's.
-    """
+    """What the run chose its best epoch by: the config's `train.select`."""
     train = report.config.get("train")
-    told = train.get("select", "val_auroc") if isinstance(train, Mapping) else "val_auroc"
-    names = (str(told), "val_loss", "train_loss")
-    defined = (name for name in names if np.isfinite(series(report.history, name)).any())
-    return next(defined, names[0])
+    return str(train.get("select", "val_auroc")) if isinstance(train, Mapping) else "val_auroc"
+
+
+def measure(report: RunReport) -> tasks.Column:
+    """What its epochs are judged by: a loss where none of them has the selected metric."""
+    rows = sorted(report.history, key=lambda row: row.get(select(report)) is None)
+    found = next((history.selecting(row, select(report)) for row in rows), None)
+    return found or tasks.column(select(report))
 
 
 def best_row(report: RunReport) -> int | None:
-    """Where in the history the best epoch stands, the first of equals; None if none is defined.
-
-    As training does it: where epochs say which of them have a checkpoint, only those count.
-    """
-    key = select(report)
-    values = series(report.history, key)
-    saved = np.array([bool(row.get("checkpoint")) for row in report.history], dtype=bool)
-    values[~saved & saved.any()] = np.nan
-    if not np.isfinite(values).any():
+    """Where in the history the best epoch is; None if no epoch is better than another."""
+    found = history.best(report.history, select(report))
+    if found is None or measure(report).score(found) is None:
         return None
-    return int(np.nanargmin(values) if key.endswith("loss") else np.nanargmax(values))
+    return next(i for i, row in enumerate(report.history) if row is found)

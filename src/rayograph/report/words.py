@@ -6,25 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from rayograph.report.view import Estimate, EvaluationView, Metrics, RunReport, estimate, series
+from rayograph import task
+from rayograph.report.view import EvaluationView, Metrics, RunReport, estimate, series
 
 NONE = "–"  # where a value is not defined
 UNIT = "\u202f%"  # a narrow space, as it is set
-
-_NAMES = {
-    "auroc": "AUROC",
-    "f1": "F1",
-    "sensitivity_at_threshold": "Sensitivity at the threshold",
-    "specificity_at_threshold": "Specificity at the threshold",
-}
-_PROPORTIONS = (  # with two classes; with more, accuracy alone is a plain one
-    "accuracy",
-    "sensitivity",
-    "specificity",
-    "precision",
-    "sensitivity_at_threshold",
-    "specificity_at_threshold",
-)
+_METHODS = {"wilson": "Wilson", "bootstrap": "patient bootstrap"}
 
 
 @dataclass(frozen=True)
@@ -38,7 +25,7 @@ class MetricRow:
     interval: str
     method: str
     note: str
-    estimate: Estimate
+    estimate: task.Estimate
 
 
 def metric_rows(view: EvaluationView, names: Sequence[str] = ()) -> list[MetricRow]:
@@ -48,11 +35,10 @@ def metric_rows(view: EvaluationView, names: Sequence[str] = ()) -> list[MetricR
 
 def _row(view: EvaluationView, name: str) -> MetricRow:
     found = estimate(view.metrics, name)
-    wilson = name in (_PROPORTIONS if view.binary else ("accuracy",))
-    method = "Wilson" if wilson else "patient bootstrap"
+    method = _METHODS[view.interval(name)]
     low, high = (written(name, end) for end in (found.low, found.high))
     return MetricRow(
-        name=metric_name(name),
+        name=task.METRICS[name].heading,
         value=written(name, found.value),
         low=low,
         high=high,
@@ -63,16 +49,15 @@ def _row(view: EvaluationView, name: str) -> MetricRow:
     )
 
 
-def metric_name(name: str) -> str:
-    """A metric's name as people write it."""
-    return _NAMES.get(name, name.replace("_", " ").capitalize())
+def superlative(column: task.Column) -> str:
+    """`highest validation AUROC`."""
+    most = {"higher": "highest", "lower": "lowest"}[column.metric.better]
+    return f"{most} {column.title}"
 
 
 def written(name: str, value: float | None) -> str:
-    """A metric's value: proportions in percent to one decimal, the rest to three decimals."""
-    if value is None:
-        return NONE
-    return f"{100 * value:.1f}{UNIT}" if name in _PROPORTIONS else f"{value:.3f}"
+    """A metric's value, with a space before the percent sign."""
+    return task.METRICS[name].written(value).replace("%", UNIT)
 
 
 def with_interval(metrics: Metrics, name: str) -> str:
@@ -82,7 +67,7 @@ def with_interval(metrics: Metrics, name: str) -> str:
     return f"{value} ({interval(name, found)})" if found.bounded else value
 
 
-def interval(name: str, found: Estimate) -> str:
+def interval(name: str, found: task.Estimate) -> str:
     """`79.9–93.6 %`."""
     return f"{written(name, found.low).removesuffix(UNIT)}–{written(name, found.high)}"
 

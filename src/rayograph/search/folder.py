@@ -9,9 +9,9 @@ from pydantic import ValidationError
 from rayograph import storage
 from rayograph.config import SweepConfig
 from rayograph.errors import Failure, UserError, one_line
+from rayograph.runs.folder import CONFIG, ENVIRONMENT, HISTORY, RunFolder
 from rayograph.search.ledger import ENDED, SWEEP, Ledger, Trial
 from rayograph.search.space import Space, applied
-from rayograph.train.folder import CONFIG, ENVIRONMENT, HISTORY, RunFolder
 
 LEDGER, WINNER, PAGE = "trials.jsonl", "winner.json", "sweep.html"
 MAY_CHANGE = ("cluster.", "sweep.max_trials", "sweep.max_time")

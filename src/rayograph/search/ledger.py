@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from rayograph import storage
 from rayograph.errors import Failure
-from rayograph.train import history
+from rayograph.runs import history
 
 SWEEP = "sweep.json"  # what a sweep was begun with; where it lies is a sweep
 INTERVAL_S = 1.0
@@ -88,8 +88,8 @@ class Trial(BaseModel, extra="forbid", validate_assignment=True):
         """Take an epoch of the present run for the best one if it is."""
         score = history.score(row, select)
         if row["checkpoint"] and (self.best is None or score > self.best.score):
-            names = ("train_loss", "val_loss", "val_accuracy", "val_auroc")
-            figures = {name: row.get(name) for name in names}
+            names = (name for name in row if name.startswith(("train_", "val_")))
+            figures = {name: row[name] for name in names}
             self.best = Best(
                 run=self.run,
                 params=self.params,

@@ -13,23 +13,24 @@ from ray.tune.search import Searcher
 from ray.tune.search.optuna import OptunaSearch
 
 from rayograph.config import SweepConfig
+from rayograph.runs import history
 from rayograph.search import space as spaces
 from rayograph.search.folder import SweepFolder
-from rayograph.search.keeper import Keeper
 from rayograph.search.ledger import Ledger, Trial
+from rayograph.search.ledger_callback import LedgerCallback
+from rayograph.search.messages import TrialSpec
 from rayograph.search.space import LISTS, Space
-from rayograph.train import history
 
 
-def points(config: SweepConfig, space: Space, keeper: Keeper) -> list[dict[str, Any]]:
+def specs(config: SweepConfig, space: Space, callback: LedgerCallback) -> list[TrialSpec]:
     """What Tune hands to the trials of a grid or a random search: all that have not ended."""
-    trials, total = keeper.ledger.trials, spaces.trials(space, config)
+    trials, total = callback.ledger.trials, spaces.trials(space, config)
     for number in range(len(trials), total):
-        keeper.new(space.point(number, config.sweep.seed))
-    return [point(trial) for trial in keeper.ledger.left(total)]
+        callback.new(space.point(number, config.sweep.seed))
+    return [spec(trial) for trial in callback.ledger.left(total)]
 
 
-def point(trial: Trial) -> dict[str, Any]:
+def spec(trial: Trial) -> TrialSpec:
     """What Tune hands to a trial."""
     return {"number": trial.number, "params": trial.params, "run": trial.run}
 
@@ -41,7 +42,7 @@ def scheduler(
     sweep = config.sweep
     if sweep.scheduler == "asha":
         longest = max([config.train.epochs, *_epochs(space)])
-        return Rungs(
+        return ResumableAsha(
             _past(folder, ledger, config.train.select),
             time_attr="epoch",
             max_t=longest,
@@ -65,12 +66,12 @@ def scheduler(
 class Proposals(Searcher):
     """Unfinished trials first, then optuna's proposals, until there are as many as wanted."""
 
-    def __init__(self, keeper: Keeper, optuna: OptunaSearch, total: int) -> None:
+    def __init__(self, callback: LedgerCallback, optuna: OptunaSearch, total: int) -> None:
         super().__init__(metric="score", mode="max")
-        self._keeper = keeper
+        self._callback = callback
         self._optuna = optuna
         self._total = total
-        self._waiting = keeper.ledger.left(total)
+        self._waiting = callback.ledger.left(total)
         self._trials: dict[str, Trial] = {}
         self._asked: set[str] = set()
 
@@ -78,15 +79,15 @@ class Proposals(Searcher):
         """The next trial's config."""
         if self._waiting:
             trial = self._waiting.pop(0)
-        elif len(self._keeper.ledger.trials) < self._total:
+        elif len(self._callback.ledger.trials) < self._total:
             params = self._optuna.suggest(trial_id)
             assert params is not None, "optuna proposed nothing"
-            trial = self._keeper.new(params)
+            trial = self._callback.new(params)
             self._asked.add(trial_id)
         else:
             return Searcher.FINISHED
         self._trials[trial_id] = trial
-        return {"point": point(trial)}
+        return {"point": spec(trial)}
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
@@ -100,7 +101,7 @@ class Proposals(Searcher):
             self._optuna.add_evaluated_point(trial.params, value["score"])
 
 
-class Rungs(AsyncHyperBandScheduler):
+class ResumableAsha(AsyncHyperBandScheduler):
     """ASHA whose rungs also know the epochs of an earlier start."""
 
     def __init__(self, past: list[tuple[Trial, list[dict[str, Any]]]], **options: Any) -> None:

@@ -19,8 +19,9 @@ from rayograph.config import RunConfig, SweepConfig
 from rayograph.config.documents import read as read_document
 from rayograph.config.documents import text
 from rayograph.config.shipped import find
+from rayograph.data.dataset import Dataset
 from rayograph.errors import UserError, one_line
-from rayograph.models.build import check as check_model
+from rayograph.train.checks import check_run
 
 C = TypeVar("C", bound=RunConfig)
 
@@ -156,6 +157,14 @@ def check(space: Space, config: SweepConfig) -> Space:
     return found
 
 
+def check_runs(space: Space, config: SweepConfig, dataset: Dataset) -> None:
+    """Raise `UserError` where a searched value gives a model that this dataset cannot train."""
+    for key, domain in space.domains.items():
+        if key.startswith(("model.", "data.")):
+            for value in domain.probes():
+                check_run(applied(config, {key: value}), dataset)
+
+
 def trials(space: Space, config: SweepConfig) -> int:
     """How many trials there are to be."""
     limit, size = config.sweep.max_trials, space.size()
@@ -227,10 +236,6 @@ def _typed(key: str, domain: Domain, config: SweepConfig) -> Domain:
     for value in values:
         if domain.kind == "grid" and values.count(value) > 1:
             raise UserError(f"{key}: {text(value)} appears twice in the grid")
-    if room in ("model", "data"):
-        for value in values:
-            given = applied(config, {key: value})
-            check_model(given.model, given.data.image_size)
     return Domain(domain.kind, tuple(values)) if domain.kind in LISTS else domain
 
 

@@ -2,25 +2,25 @@
 
 import shlex
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
-
-from rich.console import Console
+from typing import Any, Protocol
 
 from rayograph.cluster import launch, session
 from rayograph.config import SweepConfig
 from rayograph.config.documents import text
-from rayograph.data import prepare
 from rayograph.errors import UserError
-from rayograph.models.build import check
-from rayograph.search import driver, learn
+from rayograph.pack import prepare
+from rayograph.runs.folder import RunFolder
+from rayograph.search import driver, optuna
 from rayograph.search import space as spaces
 from rayograph.search.folder import SweepFolder
-from rayograph.search.keeper import Stop
 from rayograph.search.ledger import ENDED, Ledger, Trial
+from rayograph.search.ledger_callback import LedgerCallback
 from rayograph.search.space import Space
-from rayograph.search.watch import Watch
-from rayograph.train.folder import RunFolder
+from rayograph.search.stopper import SweepStopper
+from rayograph.train.checks import check_run
+from rayograph.train.stops import Listen
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,11 @@ class Outcome:
     signal: int | None
     unfinished: int
 
+    @property
+    def best_model(self) -> str | None:
+        """The winner's model file."""
+        return RunFolder(self.folder.best).best_model if self.winner else None
+
     def to_json(self, select: str) -> dict[str, Any]:
         """What `sweep --json` prints; the trials best first."""
         spent, whole = self.ledger.cost()
@@ -45,36 +50,54 @@ class Outcome:
             "worker_seconds": {"spent": round(spent, 1), "to_the_end": round(whole, 1)},
             "importance": self.importance,
             "winner": self.winner and self.winner.name,
-            "best_model": self.winner and RunFolder(self.folder.best).best_model,
+            "best_model": self.best_model,
             "command": self.command,
             "page": self.folder.page,
         }
 
 
-def run(config: SweepConfig, space: Space, words: Sequence[str], console: Console) -> Outcome:
+class Screen(Protocol):
+    """Where people see the sweep."""
+
+    def tell(self, text: str) -> None:
+        """Show a line."""
+        ...
+
+    def over(self, ledger: Ledger, at_once: int) -> AbstractContextManager[None]:
+        """Show this ledger within a block; `at_once` trials find room together."""
+        ...
+
+    def changed(self, trial: Trial) -> None:
+        """Hear of a trial's change."""
+        ...
+
+
+def run(
+    config: SweepConfig, space: Space, words: Sequence[str], screen: Screen, listen: Listen
+) -> Outcome:
     """Search, go on with a search, or look at one that has ended; publish the best so far.
 
     `words` are the preset and the overrides that the sweep was asked for. Raises `UserError` for
     whatever can be known to be wrong before a cluster is asked for.
     """
     space = spaces.check(space, config)
-    check(config.model, config.data.image_size)
     dataset = prepare.dataset(config)
-    dataset.split("train")
+    check_run(config, dataset)
+    spaces.check_runs(space, config, dataset)
     folder = SweepFolder.of(config, space)
     folder.begin(config, space)
-    ledger, stop = folder.ledger(config), Stop(config.sweep.max_time)
+    ledger, stopper = folder.ledger(config), SweepStopper(config.sweep.max_time)
     total = spaces.trials(space, config)
     ended = sum(trial.state in ENDED for trial in ledger.trials.values())
-    console.print(f"sweep: {folder.uri}, {max(total, ended)} trials, {ended} ended before")
+    screen.tell(f"sweep: {folder.uri}, {max(total, ended)} trials, {ended} ended before")
     if _unfinished(ledger, total):
         workers = config.cluster.most
         with session.connected(workers * config.cluster.cpus_per_worker, workers > 1):
             if missing := launch.missing(config.cluster):
-                console.print(missing)
-            watch = Watch(console, config, driver.capacity(config.cluster))
-            with watch.over(ledger):
-                driver.search(config, space, folder, ledger, dataset.uri, stop, watch.changed)
+                screen.tell(missing)
+            callback = LedgerCallback(ledger, folder, config, stopper, screen.changed)
+            with screen.over(ledger, driver.capacity(config.cluster)):
+                driver.search(config, space, folder, dataset.uri, callback, stopper, listen)
     winner = ledger.winner()
     command = None
     if winner is not None:
@@ -85,8 +108,8 @@ def run(config: SweepConfig, space: Space, words: Sequence[str], console: Consol
         ledger=ledger,
         winner=winner,
         command=command,
-        importance=learn.importance(space, ledger),
-        signal=stop.signal,
+        importance=optuna.importance(space, ledger),
+        signal=stopper.signal,
         unfinished=_unfinished(ledger, total),
     )
 
@@ -111,7 +134,7 @@ def repeats(winner: Trial, space: Space, words: Sequence[str], config: SweepConf
     return shlex.join(["rayograph", "train", preset, *kept, *own, *places])
 
 
-def clash(space: Space, overrides: Sequence[str]) -> None:
+def refuse_clash(space: Space, overrides: Sequence[str]) -> None:
     """Raise `UserError` where an override names what the space searches."""
     for override in overrides:
         key = override.partition("=")[0]

@@ -10,7 +10,7 @@ import tempfile
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ray import tune
 
@@ -18,29 +18,30 @@ from rayograph import storage
 from rayograph.cluster import launch
 from rayograph.config import RunConfig
 from rayograph.errors import Diverged, Failure, UserError, one_line
+from rayograph.runs import history
+from rayograph.runs.folder import RunFolder
+from rayograph.search.messages import EndReport, EpochReport, Pointer, Source, TrialsJob, TrialSpec
 from rayograph.search.space import applied
-from rayograph.train import history, local
-from rayograph.train.folder import RunFolder
+from rayograph.train import local
+from rayograph.train.stops import deaf
 
 POINTER = "pointer.json"
 
 Row = Mapping[str, Any]
 
 
-def trial(given: Mapping[str, Any], job: Mapping[str, Any]) -> None:
-    """What Tune calls in each trial's process.
+def run_trial(given: Mapping[str, TrialSpec], job: TrialsJob) -> None:
+    """What Tune calls in each trial's process; `given` holds the `point`.
 
-    `given` holds the point: its number and parameters, and the run to go on with; `job` the config
-    that all trials share, and whether the scheduler hands weights over. What goes wrong is
-    reported, not raised, so that Tune starts again only what has lost its process.
+    What goes wrong is reported, not raised, so that Tune starts again only what has lost its
+    process.
     """
-    storage.vouch()  # the driver has reached it
+    storage.mark_reachable()  # the driver has reached it
     name, point = tune.get_context().get_trial_name(), given["point"]
     run, source = _place(name, point)
-    shared = RunConfig.parse(job["config"])
     update = {"name": run} | ({"start_from": source["checkpoint"]} if source else {})
-    shared = shared.model_copy(update={"run": shared.run.model_copy(update=update)})
-    report = _Reports(name, run, point["params"], shared, source, job["hands_over"])
+    shared = job.config.model_copy(update={"run": job.config.run.model_copy(update=update)})
+    report = _Reports(name, run, point["params"], shared, source, job.hands_over)
     try:
         _train(applied(shared, point["params"]), report)
     except Diverged as error:
@@ -53,13 +54,13 @@ def trial(given: Mapping[str, Any], job: Mapping[str, Any]) -> None:
         report.end("failed", f"{place}: {type(error).__name__}: {error}")
 
 
-def _place(name: str, point: Mapping[str, Any]) -> tuple[str, Mapping[str, Any] | None]:
+def _place(name: str, point: TrialSpec) -> tuple[str, Pointer | None]:
     """The run to train, and the pointer to what it starts from if that is another trial's."""
     checkpoint = tune.get_checkpoint()
     if checkpoint is None:
         return point["run"], None
     with checkpoint.as_directory() as folder:
-        pointer = json.loads(Path(folder, POINTER).read_text())
+        pointer: Pointer = json.loads(Path(folder, POINTER).read_text())
     if (pointer["trial"], pointer["params"]) == (name, point["params"]):
         return pointer["run"], None
     return f"{name}-{secrets.token_hex(2)}", pointer
@@ -73,9 +74,9 @@ def _train(config: RunConfig, show: Callable[[Row], None]) -> None:
     if history.finished(rows, config.train):
         return
     if config.cluster.most == 1:
-        local.run(config, show)
+        local.run(config, show, deaf)
     else:
-        launch.fit(config, *launch.prepare_run(config), show)
+        launch.fit(config, *launch.prepare_run(config), show, deaf)
 
 
 class _Reports:
@@ -87,35 +88,40 @@ class _Reports:
         run: str,
         params: Mapping[str, Any],
         config: RunConfig,
-        source: Mapping[str, Any] | None,
+        source: Pointer | None,
         hands_over: bool,
     ) -> None:
+        self._name = name
         self._run = run
-        self._pointer = {"trial": name, "run": run, "params": params}
+        self._params = params
         self._config = config
-        self._source = source and {"epoch": source["epoch"], "source": source["trial"]}
+        self._source = source and Source(epoch=source["epoch"], source=source["trial"])
         self._hands_over = hands_over
 
     def __call__(self, row: Row) -> None:
         """Report an epoch; where weights are handed over with a pointer to its checkpoint."""
-        score = history.score(row, self._config.train.select)
-        metrics = {
-            "epoch": row["epoch"],
-            "score": score,
-            "row": dict(row),
-            "run": self._run,
-            "params": self._pointer["params"],
-            "handover": self._source,
-        }
+        report = EpochReport(
+            epoch=row["epoch"],
+            score=history.score(row, self._config.train.select),
+            row=dict(row),
+            run=self._run,
+            params=self._params,
+            handover=self._source,
+        )
         if not (self._hands_over and row["checkpoint"]):
-            tune.report(metrics)
+            tune.report(dict(report))
             return
-        run = storage.join(self._config.run.storage, self._run)
-        pointer = {"epoch": row["epoch"], "checkpoint": storage.join(run, row["checkpoint"])}
+        pointer = Pointer(
+            trial=self._name,
+            run=self._run,
+            params=self._params,
+            epoch=row["epoch"],
+            checkpoint=storage.join(self._config.run.storage, self._run, row["checkpoint"]),
+        )
         with tempfile.TemporaryDirectory() as folder:
-            Path(folder, POINTER).write_text(json.dumps(self._pointer | pointer))
-            tune.report(metrics, checkpoint=tune.Checkpoint.from_directory(folder))
+            Path(folder, POINTER).write_text(json.dumps(pointer))
+            tune.report(dict(report), checkpoint=tune.Checkpoint.from_directory(folder))
 
-    def end(self, state: str, reason: object) -> None:
+    def end(self, state: Literal["failed", "diverged"], reason: object) -> None:
         """Say how the trial ended that could not go on."""
-        tune.report({"ended": state, "message": one_line(reason)})
+        tune.report(dict(EndReport(ended=state, message=one_line(reason))))

@@ -19,13 +19,13 @@ from rayograph.storage.objects import (
     upload,
     write,
 )
-from rayograph.storage.patience import PATIENCE_S, NotFoundError, vouch
 from rayograph.storage.ranges import Ranges
+from rayograph.storage.retries import RETRY_TIMEOUT_S, NotFoundError, mark_reachable
 from rayograph.storage.uri import absolute, below, is_local, join, parent
 
 __all__ = [
     "MULTIPART_BYTES",
-    "PATIENCE_S",
+    "RETRY_TIMEOUT_S",
     "Entry",
     "NotFoundError",
     "Ranges",
@@ -39,9 +39,9 @@ __all__ = [
     "is_local",
     "join",
     "listing",
+    "mark_reachable",
     "parent",
     "read",
     "upload",
-    "vouch",
     "write",
 ]

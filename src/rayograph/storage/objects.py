@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 from urllib.parse import urlsplit
 
-from rayograph.storage.patience import NotFoundError, patiently
+from rayograph.storage.retries import NotFoundError, with_retries
 from rayograph.storage.uri import absolute, bucket_and_key, is_local
 
 if TYPE_CHECKING:
@@ -44,20 +44,20 @@ def read(uri: str) -> bytes:
         with smart_open.open(uri, "rb", compression="disable", transport_params=options) as file:
             return bytes(file.read())
 
-    return patiently("read", uri, act)
+    return with_retries("read", uri, act)
 
 
 def fetch(uri: str) -> bytes:
     """The same without smart_open, whose import takes a while: manifests, checkpoints, models."""
     uri = absolute(uri)
     if is_local(uri):
-        return patiently("read", uri, Path(uri).read_bytes)
+        return with_retries("read", uri, Path(uri).read_bytes)
     bucket, key = bucket_and_key(uri)
 
     def act() -> bytes:
         return s3().get_object(Bucket=bucket, Key=key)["Body"].read()
 
-    return patiently("read", uri, act)
+    return with_retries("read", uri, act)
 
 
 def write(uri: str, data: bytes) -> None:
@@ -78,7 +78,7 @@ def copy(source: str, target: str) -> None:
         return
     bucket, key = bucket_and_key(target)
     old_bucket, old_key = bucket_and_key(source)
-    patiently(
+    with_retries(
         "copy", source, lambda: s3().copy({"Bucket": old_bucket, "Key": old_key}, bucket, key)
     )
 
@@ -90,9 +90,9 @@ def exists(uri: str) -> bool:
         return Path(uri).is_file()
     bucket, key = bucket_and_key(uri)
     try:
-        patiently("look up", uri, lambda: s3().head_object(Bucket=bucket, Key=key))
+        with_retries("look up", uri, lambda: s3().head_object(Bucket=bucket, Key=key))
     except NotFoundError:  # HEAD cannot tell a missing object from a missing bucket
-        patiently(
+        with_retries(
             "look up", uri, lambda: s3().list_objects_v2(Bucket=bucket, MaxKeys=1, Prefix=key)
         )
         return False
@@ -103,12 +103,12 @@ def listing(uri: str) -> Iterator[Entry]:
     """Every object or file below `uri`, by name; nothing where nothing lies."""
     uri = absolute(uri)
     if is_local(uri):
-        yield from patiently("list", uri, lambda: sorted(_files(uri)))
+        yield from with_retries("list", uri, lambda: sorted(_files(uri)))
         return
     bucket, key = bucket_and_key(uri)
     request: dict[str, Any] = {"Bucket": bucket, "Prefix": f"{key}/" if key else ""}
     while True:
-        page = patiently("list", uri, lambda: s3().list_objects_v2(**request))
+        page = with_retries("list", uri, lambda: s3().list_objects_v2(**request))
         for item in page.get("Contents", []):
             if not item["Key"].endswith("/"):
                 yield Entry(f"s3://{bucket}/{item['Key']}", item["Size"])
@@ -120,7 +120,7 @@ def listing(uri: str) -> Iterator[Entry]:
 def delete(uris: Iterable[str]) -> None:
     """Delete objects, each named in full: there is no way to delete a whole prefix."""
     for uri in map(absolute, uris):
-        patiently("delete", uri, lambda uri=uri: _delete(uri))  # type: ignore[misc]
+        with_retries("delete", uri, lambda uri=uri: _delete(uri))  # type: ignore[misc]
 
 
 def filesystem(uri: str) -> tuple[Any, str]:
@@ -179,7 +179,7 @@ def _put(uri: str, opened: Callable[[], BinaryIO], size: int) -> None:
             else:
                 s3().put_object(Bucket=bucket, Key=key, Body=source, ContentType=kind)
 
-    patiently("write", uri, act)
+    with_retries("write", uri, act)
 
 
 def _media_type(key: str) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 from rayograph.errors import Failure
 from rayograph.storage.connections import Connections, Refused
 from rayograph.storage.objects import s3
-from rayograph.storage.patience import patiently
+from rayograph.storage.retries import with_retries
 from rayograph.storage.uri import absolute, bucket_and_key, is_local
 
 SIGNED_S = 600  # how long a signed URL is used again; its signature holds for longer
@@ -39,7 +39,7 @@ class Ranges:
                     f"{uri}: {got} bytes at {offset} where {len(into)} should be: cut short?"
                 )
 
-        patiently("read", uri, act, self.closed)
+        with_retries("read", uri, act, self.closed)
 
     def close(self) -> None:
         """End every read that is under way, with an error in its own thread."""

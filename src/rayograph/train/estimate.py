@@ -1,5 +1,7 @@
 """What a run will need, before anything is started: steps, bytes, memory, time and price."""
 
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -8,15 +10,40 @@ from torch import nn
 
 from rayograph.config import RunConfig
 from rayograph.data import order
-from rayograph.data.dataset import Dataset, Split
+from rayograph.data.dataset import Dataset
+from rayograph.data.manifest import Split
 from rayograph.models.build import build
 
 FORWARD = 1 / 3  # of a training step's time; validation does no more
 
 
+@dataclass(frozen=True)
+class Needs:
+    """What a run will need; bytes, and without a given speed neither time nor price."""
+
+    epochs_done: int
+    films: int
+    validation_films: int
+    steps_per_epoch: int
+    steps: int
+    bytes_per_worker_and_epoch: int
+    checkpoint_bytes: int
+    memory_per_worker: Mapping[str, int]
+    seconds: float | None = None
+    price: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """What `train --dry-run --json` prints."""
+        return {key: value for key, value in asdict(self).items() if value is not None}
+
+
 def estimate(
-    config: RunConfig, dataset: Dataset, films_per_s: float | None, price: float | None
-) -> dict[str, Any]:
+    config: RunConfig,
+    dataset: Dataset,
+    done: int,
+    films_per_s: float | None = None,
+    price: float | None = None,
+) -> Needs:
     """The needs of a run; `films_per_s` of all workers together, `price` of a worker's hour.
 
     Activations are those of one forward pass in float32, counted on the model itself without
@@ -28,32 +55,31 @@ def estimate(
         split.batch_rows, train.batch_size, dataset.manifest.fingerprint, train.seed, epoch=0
     )
     val = dataset.split("val") if "val" in dataset.manifest.splits else None
+    shape = dataset.transform(config.data).shape
+    options = config.model.model_copy(update={"weights": None})
     with torch.device("meta"):
-        model = build(
-            config.model.model_copy(update={"weights": None}), len(dataset.manifest.classes)
-        )
+        model = build(options, shape, dataset.task.outputs)
     weights = _bytes([*model.parameters(), *model.buffers()])
     trained = _bytes([p for p in model.parameters() if p.requires_grad])
     share = min(train.micro_batch or train.batch_size, -(-train.batch_size // world))
-    found: dict[str, Any] = {
-        "films": split.rows,
-        "validation_films": val.rows if val else 0,
-        "steps_per_epoch": plan.steps,
-        "steps": plan.steps * train.epochs,
-        "bytes_per_worker_and_epoch": _fetched(split, plan, world) + _stored(val, world),
-        "checkpoint_bytes": weights + 2 * trained,
-        "memory_per_worker": {
+    judged = val.rows if val else 0
+    seconds = films_per_s and (split.rows + FORWARD * judged) / films_per_s * train.epochs
+    return Needs(
+        epochs_done=done,
+        films=split.rows,
+        validation_films=judged,
+        steps_per_epoch=plan.steps,
+        steps=plan.steps * train.epochs,
+        bytes_per_worker_and_epoch=_fetched(split, plan, world) + _stored(val, world),
+        checkpoint_bytes=weights + 2 * trained,
+        memory_per_worker={
             "model": weights,
             "gradients_and_optimizer": 3 * trained,
-            "activations": _activations(model, share, config.data.image_size),
+            "activations": _activations(model, (share, *shape)),
         },
-    }
-    if films_per_s is not None:
-        each = (split.rows + FORWARD * found["validation_films"]) / films_per_s
-        found["seconds"] = each * train.epochs
-        if price is not None:
-            found["price"] = found["seconds"] / 3600 * world * price
-    return found
+        seconds=seconds,
+        price=None if seconds is None or price is None else seconds / 3600 * world * price,
+    )
 
 
 def _fetched(split: Split, plan: order.Plan, world: int) -> int:
@@ -72,8 +98,8 @@ def _stored(split: Split | None, world: int) -> int:
     return sum(batch.bytes for _, batch in split.batches[::world])
 
 
-def _activations(model: nn.Module, films: int, size: int) -> int:
-    """The bytes that a forward pass of `films` films keeps for the backward pass."""
+def _activations(model: nn.Module, shape: tuple[int, ...]) -> int:
+    """The bytes that a forward pass of such a batch keeps for the backward pass."""
     own = {t.untyped_storage()._cdata for t in (*model.parameters(), *model.buffers())}
     kept: dict[int, torch.UntypedStorage] = {}
 
@@ -84,7 +110,7 @@ def _activations(model: nn.Module, films: int, size: int) -> int:
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        model.train()(torch.zeros(films, 1, size, size, device="meta"))
+        model.train()(torch.zeros(shape, device="meta"))
     return sum(storage.nbytes() for storage in kept.values())
 
 

@@ -7,49 +7,58 @@ from typing import Any
 
 from rayograph import storage
 from rayograph.config import RunConfig
-from rayograph.data import prepare
 from rayograph.errors import Failure, Stopped, UserError
-from rayograph.models.build import check
+from rayograph.pack import prepare
+from rayograph.runs.folder import RunFolder, with_resume_hint
 from rayograph.train import loop
-from rayograph.train.folder import RunFolder, going_on
+from rayograph.train.checks import check_run
 from rayograph.train.reporter import FolderReporter
-from rayograph.train.stops import listening
+from rayograph.train.stops import Listen
 from rayograph.train.world import World, torchrun
 
 
-def run(config: RunConfig, show: Callable[[Mapping[str, Any]], None]) -> RunFolder:
+def run(config: RunConfig, show: Callable[[Mapping[str, Any]], None], listen: Listen) -> RunFolder:
     """Train in the processes that torchrun started, writing the same folder as Ray Train.
+
+    `show` gets each epoch's row, `listen` hears who asks to stop.
 
     Raises `UserError` as `RunFolder.begin` does, and where a batch is too small for the workers.
     """
+    folder = RunFolder.of(config)
     with torchrun(config.cluster) as world:
         try:
-            _run(config, world, show)
+            _run(config, folder, world, show, listen)
         except UserError:
             if world.rank:  # one line is enough
                 sys.exit(2)
             raise
-    return RunFolder.of(config)
+    return folder
 
 
-def _run(config: RunConfig, world: World, show: Callable[[Mapping[str, Any]], None]) -> None:
+def _run(
+    config: RunConfig,
+    folder: RunFolder,
+    world: World,
+    show: Callable[[Mapping[str, Any]], None],
+    listen: Listen,
+) -> None:
     def begin() -> None:
-        check(config.model, config.data.image_size)
-        prepare.dataset(config).split("train")
-        RunFolder.of(config).begin(config)
+        check_run(config, prepare.dataset(config))
+        folder.begin(config)
 
     cluster = config.cluster.model_copy(update={"workers": world.size})
     config = RunConfig.parse(config.model_copy(update={"cluster": cluster}).model_dump())
     world.agree(begin)
-    storage.vouch()  # rank 0 has reached it
+    storage.mark_reachable()  # rank 0 has reached it
     dataset = prepare.dataset(config)
-    with listening() as stop:
-        reporter = FolderReporter(config, world, show, stop.asked)
+    select, keep = config.train.select, config.checkpoint.keep
+    with listen() as stop:
+        reporter = FolderReporter(folder, select, keep, world, show, stop.asked)
         try:
-            loop.start(config, dataset, reporter, world).fit(reporter)
+            loop.start(config, folder, dataset, reporter, world).fit(reporter)
         except Failure as error:
-            raise going_on(error, reporter.saved) from error
+            raise with_resume_hint(error, reporter.saved) from error
         except Stopped:
             if stop.signal is None:  # another worker heard it
                 sys.exit(128 + signal.SIGTERM)
-            stop.again()
+            stop.raise_again()

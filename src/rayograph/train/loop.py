@@ -1,41 +1,48 @@
 """The training loop: load, train, validate, report. It knows neither Ray nor torchrun."""
 
+import logging
 import time
 from contextlib import closing
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
 from rayograph.config import RunConfig
-from rayograph.data import order, stream
+from rayograph.data import order, stream, transforms
 from rayograph.data.dataset import Dataset
 from rayograph.errors import Diverged, Stopped
-from rayograph.evaluate import metrics, predict
 from rayograph.models.build import build
-from rayograph.models.card import ModelCard
-from rayograph.train import history, optim
+from rayograph.runs import history
+from rayograph.runs.card import ModelCard
+from rayograph.runs.checkpoint import Sums
+from rayograph.runs.folder import RunFolder
+from rayograph.train import losses, optim
 from rayograph.train.clock import PARTS, Clock
-from rayograph.train.device import ahead
-from rayograph.train.folder import RunFolder
+from rayograph.train.device import prefetch
+from rayograph.train.reduction import StepFlags
 from rayograph.train.reporter import Reporter
 from rayograph.train.snapshots import Snapshots
-from rayograph.train.state import State, Sums
-from rayograph.train.step import Stepper
-from rayograph.train.tally import Wishes
+from rayograph.train.state import State
+from rayograph.train.step import Stepper, StepResult
+from rayograph.train.validation import Validation, validate
 from rayograph.train.watchdog import Watchdog
 from rayograph.train.world import World
 
 Row = dict[str, Any]
+MOST_SKIPPED = 100  # steps of an epoch; and never more than half of them
+CURES = "a smaller optim.lr, a longer optim.warmup_epochs or an optim.clip_norm may help"
+log = logging.getLogger("rayograph.train")
 
 
-def start(config: RunConfig, dataset: Dataset, reporter: Reporter, world: World) -> "Trainer":
+def start(
+    config: RunConfig, folder: RunFolder, dataset: Dataset, reporter: Reporter, world: World
+) -> "Trainer":
     """A trainer at the reporter's latest checkpoint, or at `run.start_from`, or at the beginning.
 
     A `UserError` (absent weights, a checkpoint of another dataset) is raised on every worker alike.
     """
-    trainer = Trainer(config, dataset, world)
+    trainer = Trainer(config, folder, dataset, world)
     latest = world.agree(reporter.latest)
     if latest or config.run.start_from:
         world.agree(lambda: trainer.load(latest), everyone=True)
@@ -46,21 +53,28 @@ def start(config: RunConfig, dataset: Dataset, reporter: Reporter, world: World)
 class Trainer:
     """A model under DDP, and one epoch of training and validating it."""
 
-    def __init__(self, config: RunConfig, dataset: Dataset, world: World) -> None:
+    def __init__(
+        self, config: RunConfig, folder: RunFolder, dataset: Dataset, world: World
+    ) -> None:
         torch.set_num_threads(config.cluster.cpus_per_worker)  # a thread count changes the bits
         torch.manual_seed(config.train.seed)
         self.config = config
+        self.folder = folder
         self.dataset = dataset
         self.world = world
         self.split = dataset.split("train")
-        self.has_val = "val" in dataset.manifest.splits
+        manifest = dataset.manifest
+        self.spec = dataset.transform(config.data)
+        self.transform = transforms.build(self.spec, config.augment)
         model = self._build().to(world.device)
         model = model.to(memory_format=torch.channels_last)  # faster on CPUs, too: 1.2 to 2 times
         self.steps = self.plan(0).steps  # of every epoch
         optimizer, schedule = optim.build(model, config.optim, self.steps, config.train.epochs)
-        self.state = State(model, optimizer, schedule, dataset.manifest.fingerprint, config)
-        self.snapshots = Snapshots(RunFolder.of(config), config.checkpoint)
-        self.step = Stepper(config, dataset, world, self.state, self.steps, self.snapshots)
+        self.state = State(model, optimizer, schedule, manifest.fingerprint, config)
+        balanced = config.train.class_weights == "balanced"
+        loss = losses.build(manifest.task, self.split.present, balanced, world.device)
+        self.step = Stepper(config, world, self.state, self.transform, self.spec.shape, loss)
+        self.snapshots = Snapshots(folder, config.checkpoint)
         self.watchdog = Watchdog(config.cluster.hang_s)
 
     def load(self, latest: str | None) -> None:
@@ -82,7 +96,7 @@ class Trainer:
                 row, card = self.epoch(reporter)
                 saved = None
                 if card is not None and self.world.rank == 0:
-                    saved = self.state.saved(card)
+                    saved = self.state.payload(card)
                 self.watchdog.alive()
                 reporter.report(row, saved)
             if self.world.rank == 0:
@@ -90,38 +104,31 @@ class Trainer:
 
     def plan(self, epoch: int) -> order.Plan:
         """The order of an epoch."""
-        train = self.config.train
-        return order.plan(
-            self.split.batch_rows,
-            train.batch_size,
-            self.dataset.manifest.fingerprint,
-            train.seed,
-            epoch,
-        )
-
-    def rate(self, epoch: int) -> float:
-        """The learning rate of an epoch's first step."""
-        steps, options = self.steps, self.config.optim
-        part = optim.factor(steps * epoch, steps, self.config.train.epochs, options)
-        return options.lr * part
+        train, fingerprint = self.config.train, self.dataset.manifest.fingerprint
+        rows = self.split.batch_rows
+        return order.plan(rows, train.batch_size, fingerprint, train.seed, epoch)
 
     def epoch(self, reporter: Reporter) -> tuple[Row, ModelCard | None]:
         """Train and validate one epoch; its row, and its checkpoint's card where one is due."""
         began = time.perf_counter()
         number = self.state.epoch + 1
-        row: Row = {"epoch": number, "lr": self.rate(self.state.epoch)}
+        row: Row = {"epoch": number, "lr": self._rate()}
         row |= self._train_epoch(reporter)
-        threshold = None
-        if self.has_val:
-            found, threshold = self._validate()
-            row |= found
+        found = self._validate()
+        row |= {f"val_{name}": history.plain(value) for name, value in found.metrics.items()}
         row["seconds"] = round(time.perf_counter() - began, 3)
         self.state.epoch, self.state.step, self.state.sums = number, 0, Sums()
         self.state.history.append(row)
         last = history.finished(self.state.history, self.config.train)
         due = last or number % self.config.checkpoint.epochs == 0
         row["checkpoint"] = reporter.name(number) if due else None
-        return row, self._card(row, threshold) if due else None
+        return row, self._card(number, found) if due else None
+
+    def _rate(self) -> float:
+        """The learning rate of the epoch's first step."""
+        steps, options = self.steps, self.config.optim
+        part = optim.factor(steps * self.state.epoch, steps, self.config.train.epochs, options)
+        return options.lr * part
 
     def _train_epoch(self, reporter: Reporter) -> Row:
         plan, state = self.plan(self.state.epoch), self.state
@@ -133,20 +140,18 @@ class Trainer:
             threads=self.config.cluster.cpus_per_worker, pin=self.world.device.type == "cuda",
         )  # fmt: skip
         with closing(batches):  # its threads end with it
-            for given in ahead(batches, self.world.device, clock):
-                save = self._save_due() or reporter.leaving()
-                told = self.step(given, Wishes(save, reporter.stopping()))
+            for batch in prefetch(batches, self.world.device, clock):
+                save = self._save_due() or reporter.preempted()
+                result = self.step(batch, StepFlags(save, reporter.stopping()))
+                self._count(result)
                 clock.lap("compute")
                 self.watchdog.alive()
-                if told.save or told.stop:
+                if result.sums.save or result.sums.stop:
                     self._snapshot()
-                if told.stop:
+                if result.sums.stop:
                     self.snapshots.flush()
                     raise Stopped
-        spent = torch.tensor(list(clock.seconds.values()), dtype=torch.float64)
-        seconds = self.world.sum(spent.to(self.world.device)).tolist()
-        mean = {f"{part}_s": s / self.world.size for part, s in zip(PARTS, seconds, strict=True)}
-        sums, trained = state.sums, sum(mean.values())
+        sums, parts = state.sums, self._mean_seconds(clock)
         return {
             "train_loss": sums.loss / max(sums.films, 1),
             "train_accuracy": sums.correct / max(sums.films, 1),
@@ -154,9 +159,46 @@ class Trainer:
             "skipped": sums.skipped,
             "films": sums.films,
             "films_digest": sums.digest,
-            "films_per_s": round((sums.films - before) / max(trained, 1e-9), 1),
-            **mean,
+            "films_per_s": round((sums.films - before) / max(sum(parts.values()), 1e-9), 1),
+            **parts,
         }
+
+    def _mean_seconds(self, clock: Clock) -> dict[str, float]:
+        """Where the steps' time went, the mean over the workers."""
+        spent = torch.tensor(list(clock.seconds.values()), dtype=torch.float64)
+        seconds = self.world.sum(spent.to(self.world.device)).tolist()
+        return {f"{part}_s": s / self.world.size for part, s in zip(PARTS, seconds, strict=True)}
+
+    def _count(self, result: StepResult) -> None:
+        """Take a step into the epoch's sums; or act on one that changed nothing."""
+        sums, step = self.state.sums, result.sums
+        if result.fault is None:
+            sums.loss += step.loss
+            sums.correct += step.correct
+            sums.films += step.samples
+            sums.digest = (sums.digest + step.digest) % 2**32
+            return
+        policy = self.config.train.on_nan
+        number = self.state.step + (policy == "stop")  # which has not counted it as done
+        where = f"epoch {self.state.epoch + 1}, step {number}: {result.fault}"
+        if policy == "stop":
+            raise Diverged(f"{where}; {CURES}")
+        sums.skipped += 1
+        log.warning("%s; train.on_nan=%s", where, policy)
+        if sums.skipped > min(MOST_SKIPPED, self.steps // 2):
+            many = f"{sums.skipped} of this epoch's {self.steps} steps were skipped"
+            raise Diverged(f"{where}, and {many}; {CURES}")
+        if policy == "restore":
+            self._restore(where)
+
+    def _restore(self, where: str) -> None:
+        """Take the weights and moments of the newest checkpoint, and go on with the next step."""
+        if self.world.rank == 0:
+            self.snapshots.flush()
+        newest = self.world.agree(lambda: self.folder.resume_from(self.folder.latest()))
+        if newest is None:
+            raise Diverged(f"{where}; no checkpoint yet to restore; {CURES}")
+        self.world.agree(lambda: self.state.load_weights(newest, self.steps), everyone=True)
 
     def _save_due(self) -> bool:
         return self.world.rank == 0 and self.snapshots.due()
@@ -165,50 +207,40 @@ class Trainer:
         """Save the position inside the epoch; only copying it takes the loop's time."""
         if self.world.rank == 0:
             state = self.state
-            row = {"epoch": state.epoch}
-            self.snapshots.take(state.saved(self._card(row, None)), state.epoch, state.step)
+            card = self._card(state.epoch, Validation({}, None))
+            self.snapshots.take(state.payload(card), state.epoch, state.step)
         self.step.clock.lap("checkpoint")
 
-    def _validate(self) -> tuple[Row, float | None]:
-        """The metrics of the validation films, and the threshold that they suggest."""
+    def _validate(self) -> Validation:
+        if "val" not in self.dataset.manifest.splits:
+            return Validation({}, None)
         self.world.same_buffers(self.state.model)
         with self.step.autocast():
-            own = predict.logits(
-                self.state.model, self.dataset, "val", self.config.data.image_size,
-                self.world.device, self.world.rank, self.world.size, self.watchdog.alive,
+            return validate(
+                self.state.model, self.dataset, self.transform, self.world,
+                self.watchdog.alive, f"epoch {self.state.epoch + 1}, validation",
             )  # fmt: skip
-        wire = self.world.device
-        values = self.world.sum(torch.from_numpy(own.values).to(wire)).cpu().numpy()
-        labels = self.world.sum(torch.from_numpy(own.labels).to(wire)).cpu().numpy()
-        seen = self.world.sum(torch.from_numpy(own.seen).to(wire)).cpu().numpy()
-        assert (seen == 1).all(), "a validation film was seen twice, or not at all"
-        try:
-            found = metrics.quick(labels, values.astype(np.float64))
-        except ValueError as error:
-            raise Diverged(f"epoch {self.state.epoch + 1}, validation: {error}") from None
-        threshold = metrics.youden_threshold(labels, values) if values.shape[1] == 2 else None
-        return {f"val_{k}": history.plain(v) for k, v in found.items()}, threshold
 
     def _build(self) -> nn.Module:
         built: list[nn.Module] = []
-        classes = len(self.dataset.manifest.classes)
-        self.world.agree(lambda: built.append(build(self.config.model, classes)), everyone=True)
+        options, outputs = self.config.model, self.dataset.task.outputs
+        self.world.agree(
+            lambda: built.append(build(options, self.spec.shape, outputs)), everyone=True
+        )
         return built[0]
 
-    def _card(self, row: Row, threshold: float | None) -> ModelCard:
+    def _card(self, epoch: int, found: Validation) -> ModelCard:
         manifest = self.dataset.manifest
-        figures = {k: row.get(f"val_{k}") for k in ("loss", "accuracy", "auroc")}
         return ModelCard(
             model=self.config.model.model_copy(update={"weights": None}),
+            task=manifest.task,
             classes=manifest.classes,
-            image_size=self.config.data.image_size,
             recipe=manifest.recipe,
-            mean=manifest.mean,
-            std=manifest.std,
-            threshold=threshold,
+            transform=self.spec,
+            operating_points=found.operating_points,
             dataset=self.dataset.uri,
             fingerprint=manifest.fingerprint,
             run=self.config.run.name,
-            epoch=row["epoch"],
-            metrics=figures,
+            epoch=epoch,
+            metrics={name: history.plain(value) for name, value in found.metrics.items()},
         )

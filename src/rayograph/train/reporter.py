@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from rayograph import storage
-from rayograph.config import RunConfig
-from rayograph.train import folder, history, state
-from rayograph.train.folder import RunFolder
-from rayograph.train.state import Saved
+from rayograph.runs import checkpoint, folder, history
+from rayograph.runs.folder import RunFolder
+from rayograph.train.state import CheckpointPayload
 from rayograph.train.world import World
 
 
@@ -26,7 +25,7 @@ class Reporter(Protocol):
         """Whether the run shall end after the step under way, to go on another time."""
         ...
 
-    def leaving(self) -> bool:
+    def preempted(self) -> bool:
         """Whether a machine is about to be taken away, so that to save is urgent; once a notice."""
         ...
 
@@ -34,7 +33,7 @@ class Reporter(Protocol):
         """The name of an epoch's checkpoint; rank 0's counts."""
         ...
 
-    def report(self, row: Mapping[str, Any], saved: Saved | None) -> None:
+    def report(self, row: Mapping[str, Any], payload: CheckpointPayload | None) -> None:
         """Take an epoch's row; where there is a checkpoint, rank 0 brings it."""
         ...
 
@@ -44,14 +43,17 @@ class FolderReporter:
 
     def __init__(
         self,
-        config: RunConfig,
+        run: RunFolder,
+        select: str,
+        keep: int | str,
         world: World,
         show: Callable[[Mapping[str, Any]], None],
         stop: threading.Event,
     ) -> None:
-        self._config = config
+        self._run = run
+        self._select = select
+        self._keep = keep
         self._world = world
-        self._folder = RunFolder.of(config)
         self._attempt = secrets.token_hex(4)
         self._show = show
         self._stop = stop
@@ -62,52 +64,45 @@ class FolderReporter:
 
         Ray Train's record of the run goes: it would not know of what is made here.
         """
-        storage.delete([storage.join(self._folder.uri, folder.RAYS)])
-        found = self._folder.latest()
+        storage.delete([storage.join(self._run.uri, folder.RAYS)])
+        found = self._run.latest()
         if found:
-            self._folder.publish(found, self._config.train.select)
-        self.saved = self._folder.resume_from(found)
+            self._run.publish(found, self._select)
+        self.saved = self._run.resume_from(found)
         return self.saved
 
     def stopping(self) -> bool:
         """Whether a signal came that `train.local` listens for."""
         return self._stop.is_set()
 
-    def leaving(self) -> bool:
+    def preempted(self) -> bool:
         """Without Ray, SIGTERM is all the notice there is."""
         return False
 
     def name(self, epoch: int) -> str:
         """The name of an epoch's checkpoint."""
-        return folder.checkpoint_name(epoch, self._attempt)
+        return checkpoint.checkpoint_name(epoch, self._attempt)
 
-    def report(self, row: Mapping[str, Any], saved: Saved | None) -> None:
+    def report(self, row: Mapping[str, Any], payload: CheckpointPayload | None) -> None:
         """Upload the checkpoint, publish it, and forget those that need not be kept."""
         if self._world.rank == 0:
-            if saved is not None:
-                uri = storage.join(self._folder.uri, row["checkpoint"])
+            if payload is not None:
+                uri = storage.join(self._run.uri, row["checkpoint"])
                 with tempfile.TemporaryDirectory() as scratch:
-                    saved.write(Path(scratch))
-                    upload(Path(scratch), uri)
+                    payload.write(Path(scratch))
+                    checkpoint.upload(Path(scratch), uri)
                 self.saved = uri
-                self._folder.publish(uri, self._config.train.select)
+                self._run.publish(uri, self._select)
                 self._prune()
             self._show(row)
         self._world.barrier()
 
     def _prune(self) -> None:
-        keep = self._config.checkpoint.keep
-        if keep == "all":
+        if isinstance(self._keep, str):  # all
             return
-        best = history.ranked(self._folder.history(), self._config.train.select)[:keep]
-        found = self._folder.checkpoints()
+        best = history.ranked(self._run.history(), self._select)[: self._keep]
+        found = self._run.checkpoints()
         kept = {max(found), *(row["epoch"] for row in best)}
         for epoch, uri in found.items():
-            if epoch not in kept:  # progress.json first: without it the rest is no checkpoint
-                storage.delete([storage.join(uri, name) for name in reversed(state.FILES)])
-
-
-def upload(files: Path, uri: str) -> None:
-    """Put a written checkpoint at `uri`, the file that makes it valid last."""
-    for name in state.FILES:
-        storage.upload(storage.join(uri, name), files / name)
+            if epoch not in kept:
+                checkpoint.delete(uri)

@@ -15,9 +15,9 @@ from pathlib import Path
 from rayograph import storage
 from rayograph.config import CheckpointOptions
 from rayograph.errors import Failure, UserError
-from rayograph.train.folder import RunFolder, snapshot_name
-from rayograph.train.reporter import upload
-from rayograph.train.state import Saved
+from rayograph.runs.checkpoint import snapshot_name, upload
+from rayograph.runs.folder import RunFolder
+from rayograph.train.state import CheckpointPayload
 
 KEPT = 2  # a start may just be reading the one before the newest
 _log = logging.getLogger("rayograph.snapshots")
@@ -46,12 +46,12 @@ class Snapshots:
         passed = time.monotonic() - self._taken
         return self._options.seconds is not None and passed >= self._options.seconds
 
-    def take(self, saved: Saved, epoch: int, step: int) -> None:
+    def take(self, payload: CheckpointPayload, epoch: int, step: int) -> None:
         """Write a snapshot of this position; waits only for one that is still being written."""
         self.flush()
         self._taken, self._steps = time.monotonic(), 0
         uri = storage.join(self._folder.uri, snapshot_name(epoch, step, self._attempt))
-        self._under_way = self._writer.submit(self._write, saved, uri)
+        self._under_way = self._writer.submit(self._write, payload, uri)
 
     def flush(self) -> None:
         """Wait until what was taken is written; an error of the store is told, not raised."""
@@ -67,9 +67,9 @@ class Snapshots:
         self.flush()
         self._folder.forget_snapshots(but=())
 
-    def _write(self, saved: Saved, uri: str) -> None:
+    def _write(self, payload: CheckpointPayload, uri: str) -> None:
         with tempfile.TemporaryDirectory() as scratch:
-            saved.write(Path(scratch))
+            payload.write(Path(scratch))
             upload(Path(scratch), uri)
         self._own.append(uri)
         self._folder.forget_snapshots(but=self._own)

@@ -1,35 +1,37 @@
 """One optimizer step over a global batch: forward, backward, update, or why there was none."""
 
-import logging
 import math
 import weakref
 from contextlib import nullcontext
+from dataclasses import dataclass
 
 import torch
 import torch.distributed as dist
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
 from torch.nn.parallel import DistributedDataParallel
 
 from rayograph.config import RunConfig
-from rayograph.data import augment
-from rayograph.data.dataset import Dataset
-from rayograph.errors import Diverged
+from rayograph.data import transforms
+from rayograph.data.transforms import Transform
 from rayograph.models.build import head
 from rayograph.train import optim
 from rayograph.train.clock import Clock
-from rayograph.train.device import Given
-from rayograph.train.folder import RunFolder
-from rayograph.train.snapshots import Snapshots
+from rayograph.train.device import DeviceBatch
+from rayograph.train.losses import Loss
+from rayograph.train.reduction import StepFlags, StepReduction, StepSums
 from rayograph.train.state import State
-from rayograph.train.tally import Tally, Told, Wishes
 from rayograph.train.world import World
 
-MOST_SKIPPED = 100  # steps of an epoch; and never more than half of them
-CURES = "a smaller optim.lr, a longer optim.warmup_epochs or an optim.clip_norm may help"
 DROPOUT = 1  # sets the stream of dropout's seeds apart from the others
-log = logging.getLogger("rayograph.train")
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What all workers summed; `fault` says why the weights did not change, if they did not."""
+
+    sums: StepSums
+    fault: str | None
 
 
 class Stepper:
@@ -38,18 +40,18 @@ class Stepper:
     def __init__(
         self,
         config: RunConfig,
-        dataset: Dataset,
         world: World,
         state: State,
-        steps: int,
-        snapshots: Snapshots,
+        transform: Transform,
+        shape: tuple[int, ...],
+        loss: Loss,
     ) -> None:
         self.config = config
-        self.dataset = dataset
         self.world = world
         self.state = state
-        self.steps = steps
-        self.snapshots = snapshots
+        self.transform = transform
+        self.shape = shape
+        self.loss = loss
         self.clock = Clock()
         self.ddp: nn.Module = state.model
         if world.size > 1:
@@ -57,7 +59,6 @@ class Stepper:
             # Weak, since Python cannot see what DDP's C++ holds: as a circle it would never go, nor
             # would gloo's threads, which may then abort a process that ends.
             self.ddp.register_comm_hook(weakref.proxy(self), _sum_gradients)
-        self.class_weights = self._class_weights()
 
     def warm_up(self) -> None:
         """Two backward passes whose gradients and statistics are thrown away.
@@ -65,35 +66,40 @@ class Stepper:
         DDP rebuilds its buckets after the first one, and gloo's sums depend on an element's place
         in its bucket: without this, three workers are not equal to the bit after a resume.
         """
-        size, device = self.config.data.image_size, self.world.device
         buffers = self._buffers()
         self.train_mode()
         for _ in range(2 if self.world.size > 1 else 0):
-            self.ddp(torch.zeros(2, 1, size, size, device=device)).sum().backward()
+            self.ddp(torch.zeros(2, *self.shape, device=self.world.device)).sum().backward()
             self.state.optimizer.zero_grad()
-        for name, buffer in self.state.model.named_buffers():
-            buffer.copy_(buffers[name])
+        self._restore_buffers(buffers)
 
-    def __call__(self, given: Given, wishes: Wishes) -> Told:
-        """One optimizer step, or none where its loss is no number; what all workers said."""
-        config, state, batch = self.config, self.state, given.batch
-        draws = augment.draw(batch.size, config.train.seed, state.epoch, state.step)[batch.share]
-        torch.manual_seed(
-            augment.stream_seed(
-                config.train.seed, state.epoch, state.step, self.world.rank, DROPOUT
-            )
-        )
-        buffers = self._buffers() if config.train.on_nan != "stop" else {}
-        told = self._backward(given, draws, wishes)
-        self._count(told, buffers)
-        return told
+    def __call__(self, given: DeviceBatch, flags: StepFlags) -> StepResult:
+        """One optimizer step, or none where its loss is not finite; all workers return the same."""
+        train, state, batch = self.config.train, self.state, given.batch
+        position = (train.seed, state.epoch, state.step)
+        draws = transforms.draw(batch.size, self.transform.draws, *position)[batch.share]
+        torch.manual_seed(transforms.stream_seed(*position, self.world.rank, DROPOUT))
+        buffers = self._buffers() if train.on_nan != "stop" else {}
+        sums = self._backward(given, draws, flags)
+        fault = self._fault(sums)
+        if fault is None:
+            optim.clip(state.model, self.config.optim)
+            state.optimizer.step()
+        elif train.on_nan == "stop":
+            return StepResult(sums, fault)
+        else:
+            self._restore_buffers(buffers)
+        state.optimizer.zero_grad()
+        state.schedule.step()
+        state.step += 1
+        return StepResult(sums, fault)
 
     def train_mode(self) -> None:
         """Dropout and batch statistics as in training; a frozen backbone stays as it is."""
         self.ddp.train()
         if self.config.model.freeze_backbone:
             self.ddp.eval()
-            head(self.state.model).train()
+            head(self.state.model, self.config.model.name).train()
 
     def autocast(self) -> torch.autocast:
         """The context of a forward pass: bfloat16 where `train.precision` and the device allow."""
@@ -102,13 +108,13 @@ class Stepper:
         on = wanted == "bf16" or (wanted == "auto" and able)
         return torch.autocast(device, torch.bfloat16, enabled=on)
 
-    def _backward(self, given: Given, draws: Tensor, wishes: Wishes) -> Told:
+    def _backward(self, given: DeviceBatch, draws: Tensor, flags: StepFlags) -> StepSums:
         """Forward and backward passes; the loss is summed over the workers beside the last one."""
         batch = given.batch
-        tally = Tally(self.world, wishes)
-        tally.seen(batch.rows)
+        reduction = StepReduction(self.world, flags)
+        reduction.count(batch.rows)
         if not len(batch.rows):
-            return self._idle(tally)
+            return self._idle(reduction)
         micro = self.config.train.micro_batch or len(batch.rows)
         starts = range(0, len(batch.rows), micro)
         for start in starts:
@@ -116,109 +122,59 @@ class Stepper:
             last = start == starts[-1]
             quiet = isinstance(self.ddp, DistributedDataParallel) and not last
             with self.ddp.no_sync() if quiet else nullcontext():  # type: ignore[operator]
-                losses, correct = self._forward(given, draws, part)
-                tally.add(losses.detach(), correct)
+                labels = given.labels[part]
+                logits = self._forward(given.inputs[part], draws[part])
+                losses = self.loss(logits, labels)
+                reduction.add(losses.detach(), self.loss.correct(logits.detach(), labels))
                 if last:
-                    tally.begin()
+                    reduction.begin()
+                weights = self.loss.weights(labels)
+                loss = (losses if weights is None else losses * weights).sum()
                 # DDP averages over workers; times their number, over the batch: the exact mean
-                loss = self._weighted(losses, given.labels[part]).sum()
                 (loss * (self.world.size / batch.size)).backward()
-        return self._told(tally)
+        return self._summed(reduction)
 
-    def _idle(self, tally: Tally) -> Told:
-        """Take part in a step whose batch has no film for this worker: a gradient of zero."""
-        size, norm = self.config.data.image_size, self.config.model.norm
-        if norm != "sync":  # whose statistics are collective, and count no film
+    def _forward(self, samples: Tensor, draws: Tensor) -> Tensor:
+        inputs = self.transform.train(samples, draws.to(self.world.device))
+        with self.autocast():
+            logits: Tensor = self.ddp(inputs).float()
+        return logits
+
+    def _idle(self, reduction: StepReduction) -> StepSums:
+        """Take part in a step whose batch has no sample for this worker: a gradient of zero."""
+        norm = self.config.model.norm
+        if norm != "sync":  # whose statistics are collective, and count no sample
             self.ddp.eval()
-        films = torch.zeros(0 if norm == "sync" else 1, 1, size, size, device=self.world.device)
-        loss = 0 * self.ddp(films).sum()
-        tally.begin()
+        shape = (0 if norm == "sync" else 1, *self.shape)
+        loss = 0 * self.ddp(torch.zeros(shape, device=self.world.device)).sum()
+        reduction.begin()
         loss.backward()
-        told = self._told(tally)
+        sums = self._summed(reduction)
         self.train_mode()
-        return told
+        return sums
 
-    def _told(self, tally: Tally) -> Told:
-        told = tally.told()
+    def _summed(self, reduction: StepReduction) -> StepSums:
+        sums = reduction.result()
         if self.world.size > 1:
             self.clock.lap("workers")
-        return told
+        return sums
 
-    def _count(self, told: Told, buffers: dict[str, Tensor]) -> None:
-        """Update the weights and the epoch's sums; or say what becomes of a loss that is none."""
-        state, policy = self.state, self.config.train.on_nan
-        where = f"epoch {state.epoch + 1}, step {state.step + 1}"
-        fault = None if math.isfinite(told.loss) else f"the loss is {told.loss}"
-        if fault is None and policy != "stop":
-            norm = torch.nn.utils.get_total_norm(
-                p.grad for p in state.model.parameters() if p.grad is not None
-            )
-            fault = None if norm.isfinite() else f"the gradient's norm is {norm.item()}"
-        if fault is not None and policy == "stop":
-            raise Diverged(f"{where}: {fault}; {CURES}")
-        state.step += 1
-        if fault is None:
-            self._update()
-            state.sums.loss += told.loss
-            state.sums.correct += told.correct
-            state.sums.films += told.films
-            state.sums.digest = (state.sums.digest + told.digest) % 2**32
-            return
-        state.sums.skipped += 1
-        log.warning("%s: %s; train.on_nan=%s", where, fault, policy)
-        if state.sums.skipped > min(MOST_SKIPPED, self.steps // 2):
-            many = f"{state.sums.skipped} of this epoch's {self.steps} steps were skipped"
-            raise Diverged(f"{where}: {fault}, and {many}; {CURES}")
-        state.optimizer.zero_grad()
-        state.schedule.step()
-        for name, buffer in state.model.named_buffers():
-            buffer.copy_(buffers[name])
-        if policy == "restore":
-            self._restore(where)
-
-    def _restore(self, where: str) -> None:
-        """Take the weights and moments of the newest checkpoint, and go on with the next step."""
-        if self.world.rank == 0:
-            self.snapshots.flush()
-        folder = RunFolder.of(self.config)
-        newest = self.world.agree(lambda: folder.resume_from(folder.latest()))
-        if newest is None:
-            raise Diverged(f"{where}: no checkpoint yet to restore; {CURES}")
-        self.world.agree(lambda: self.state.load_weights(newest, self.steps), everyone=True)
+    def _fault(self, sums: StepSums) -> str | None:
+        """Why the weights must not change, if they must not."""
+        if not math.isfinite(sums.loss):
+            return f"the loss is {sums.loss}"
+        if self.config.train.on_nan == "stop":
+            return None
+        gradients = (p.grad for p in self.state.model.parameters() if p.grad is not None)
+        norm = torch.nn.utils.get_total_norm(gradients)
+        return None if norm.isfinite() else f"the gradient's norm is {norm.item()}"
 
     def _buffers(self) -> dict[str, Tensor]:
         return {name: buffer.clone() for name, buffer in self.state.model.named_buffers()}
 
-    def _update(self) -> None:
-        optim.clip(self.state.model, self.config.optim)
-        self.state.optimizer.step()
-        self.state.optimizer.zero_grad()
-        self.state.schedule.step()
-
-    def _forward(self, given: Given, draws: Tensor, part: slice) -> tuple[Tensor, Tensor]:
-        manifest, labels = self.dataset.manifest, given.labels[part]
-        pictures = augment.augmented(
-            given.films[part],
-            draws[part].to(self.world.device),
-            self.config.augment,
-            self.config.data.image_size,
-            manifest.mean,
-            manifest.std,
-        )
-        with self.autocast():
-            logits = self.ddp(pictures).float()
-        losses = F.cross_entropy(logits, labels, reduction="none")
-        return losses, (logits.detach().argmax(1) == labels).to(losses.dtype)
-
-    def _weighted(self, losses: Tensor, labels: Tensor) -> Tensor:
-        return losses if self.class_weights is None else losses * self.class_weights[labels]
-
-    def _class_weights(self) -> Tensor | None:
-        if self.config.train.class_weights == "none":
-            return None
-        split = self.dataset.split("train")
-        counts = torch.tensor([split.labels[name] for name in self.dataset.manifest.classes])
-        return (counts.sum() / (len(counts) * counts)).to(self.world.device)
+    def _restore_buffers(self, buffers: dict[str, Tensor]) -> None:
+        for name, buffer in self.state.model.named_buffers():
+            buffer.copy_(buffers[name])
 
 
 def _sum_gradients(

@@ -1,0 +1,111 @@
+"""`evaluate`, `predict` and `report`."""
+
+import io
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rayograph import storage
+from rayograph.config import PredictConfig
+from rayograph.console import tables
+from rayograph.console.arguments import Json, Overrides
+from rayograph.console.output import result, with_progress
+from rayograph.errors import UserError
+
+if TYPE_CHECKING:
+    from rayograph.runs.folder import RunFolder
+
+
+def evaluate(
+    target: Annotated[str, typer.Argument(metavar="RUN|MODEL", help="a run folder, or a model")],
+    data: Annotated[str | None, typer.Option(help="another packed dataset")] = None,
+    split: Annotated[str, typer.Option(help="train, val or test")] = "test",
+    all_checkpoints: Annotated[
+        bool, typer.Option("--all-checkpoints", help="each checkpoint, too: exploratory")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Judge a model on a split, with 95 % intervals."""
+    from rayograph.evaluate import evaluation as judging
+    from rayograph.runs import evaluations
+
+    run, model = _target(target)
+    if all_checkpoints and run is None:
+        raise UserError(f"{target}: --all-checkpoints needs a run folder, not a model")
+    if all_checkpoints and run is not None and not run.checkpoints():
+        raise UserError(f"{target}: --all-checkpoints: no checkpoint but the best is kept here")
+    found = judging.evaluate(model, data, split)
+    if run is not None and all_checkpoints:
+        found = replace(found, checkpoints=judging.each(run.checkpoints(), data, split))
+    if run is not None and found.fingerprint == found.trained_on:  # others say nothing of the run
+        evaluations.save(found, run.uri)
+    result(json.dumps(found.to_json()) if as_json else tables.evaluation(found))
+
+
+def predict(
+    model: Annotated[str, typer.Argument(help="a model file, its folder, or a run")],
+    source: Annotated[str, typer.Argument(help="a film, a folder of films, or a table of paths")],
+    out: Annotated[str, typer.Argument(help="a Parquet file")],
+    overrides: Overrides = None,
+    as_json: Json = False,
+) -> None:
+    """Predict new films; count positives and negatives."""
+    import pyarrow.parquet as pq
+
+    from rayograph.cluster import session
+    from rayograph.evaluate import prediction
+    from rayograph.pack import sources
+
+    options = PredictConfig.load(None, overrides or []).pack
+    _, place = _target(model)
+    storage.exists(out)  # a bucket that is not there is told now, not after the films
+    films = sources.unlabelled(source, options)
+    with session.connected(1):
+        table = prediction.predict(place, films, with_progress(session.parallel_map))
+    data = io.BytesIO()
+    pq.write_table(table, data)
+    storage.write(out, data.getvalue())
+    counts = prediction.counts(table)
+    text = ", ".join(f"{count} {name}" for name, count in counts.items())
+    result(json.dumps(counts) if as_json else f"{text}; written to {storage.absolute(out)}")
+
+
+def report(run: str) -> None:
+    """Make a run's report.html: one self-contained page."""
+    from rayograph.report.load import report_of
+    from rayograph.report.page import render
+
+    folder = _target(run)[0]
+    if folder is None:
+        raise UserError(f"{run}: a model, not a run folder; a report needs a run's history")
+    place = storage.join(folder.uri, "report.html")
+    storage.write(place, render(report_of(folder)).encode())
+    result(f"report: {place}")
+
+
+def _target(uri: str) -> "tuple[RunFolder | None, str]":
+    """The run and the model that a command was given: a run folder, a model folder or its file."""
+    from rayograph.runs.card import MODEL
+    from rayograph.runs.folder import CONFIG, RunFolder
+    from rayograph.search.ledger import SWEEP
+
+    uri = storage.absolute(uri)
+    if uri.endswith(".safetensors"):
+        if not storage.exists(uri):
+            raise UserError(f"{uri}: nothing there; check the path")
+        return None, uri
+    if storage.exists(storage.join(uri, MODEL)):
+        run = RunFolder(storage.parent(uri))
+        return run if run.best_model == storage.join(uri, MODEL) else None, storage.join(uri, MODEL)
+    if storage.exists(storage.join(uri, SWEEP)):
+        raise UserError(f"{uri}: a sweep; give its winner, {storage.join(uri, 'best')}")
+    if not storage.exists(storage.join(uri, CONFIG)):
+        raise UserError(
+            f"{uri}: neither a run folder nor a model; give STORAGE/RUN or a model file"
+        )
+    folder = RunFolder(uri)
+    if not storage.exists(folder.best_model):
+        raise UserError(f"{uri}: this run has no checkpoint yet")
+    return folder, folder.best_model

@@ -1,0 +1,128 @@
+"""Results as text for people."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from rayograph import task as tasks
+from rayograph.console.words import clock, size
+
+if TYPE_CHECKING:
+    from rayograph.data.inspection import Summary
+    from rayograph.runs.evaluations import Evaluation
+    from rayograph.search.sweep import Outcome
+    from rayograph.train.estimate import Needs
+
+WIDTH = 100
+NO_COMMAND = "the winner took over weights on its way: no plain run repeats it"
+
+
+def evaluation(found: "Evaluation") -> str:
+    """What `evaluate` prints: a metric a line with its interval, and the confusion matrix."""
+    patients = f" of {found.patients} patients"
+    head = f"{found.split}: {found.films} films{patients}, model of epoch {found.epoch}"
+    metrics = _table("metric", "value", "95 % interval")
+    for name, estimate in found.metrics.items():
+        metrics.add_row(tasks.METRICS[name].title, *_estimate(vars(estimate)))
+    confusion = _table("truth \\ decision", *found.classes)
+    for name, row in zip(found.classes, found.confusion, strict=True):
+        confusion.add_row(name, *map(str, row))
+    parts: list[Any] = [head, metrics, confusion]
+    if found.operating_points is not None:
+        parts.append(
+            f"threshold: {found.classes[1]} from a probability of {found.operating_points[0]:.3f},"
+            " chosen on the validation films; everything else decides for the likelier class"
+        )
+    if found.checkpoints:
+        headline = tasks.of(found.task, found.classes).headline
+        checkpoints = _checkpoints(found.checkpoints, headline)
+        parts += ["exploratory: every checkpoint on these films", checkpoints]
+    return _text(parts)
+
+
+def dataset(found: "Summary") -> str:
+    """What `inspect` prints."""
+    manifest, classes = found.manifest, found.manifest.classes
+    values = [
+        f"{name} {value:.4f}" if isinstance(value, float) else f"{name} {value}"
+        for name, value in found.values.items()
+    ]
+    head = f"{found.uri}: {', '.join(values)}, fingerprint {manifest.fingerprint[:12]}"
+    table = _table("split", "films", "patients", "shards", "record batches", "MB", *classes)
+    for name, split in found.splits.items():
+        shares = [f"{split.labels[c]} ({split.prevalence[c]:.1%})" for c in classes]
+        counts = (split.films, split.patients, split.shards, split.record_batches)
+        table.add_row(name, *map(str, counts), f"{split.bytes / 1e6:.1f}", *shares)
+    findings = [f"finding: {finding.message}" for finding in manifest.findings]
+    ignored = sum(manifest.ignored.values())
+    tail = f"{manifest.rejected} films rejected, {ignored} other files ignored"
+    return _text([head, table, *findings, tail])
+
+
+def needs(found: "Needs", workers: int) -> str:
+    """What `train --dry-run` prints."""
+    table = _table("what", "")
+    table.add_row("films", f"{found.films:,} + {found.validation_films:,} for validation")
+    table.add_row("steps", f"{found.steps_per_epoch:,} an epoch, {found.steps:,} in all")
+    table.add_row("a worker reads", f"{size(found.bytes_per_worker_and_epoch)} an epoch")
+    table.add_row("a checkpoint", size(found.checkpoint_bytes))
+    for name, count in found.memory_per_worker.items():
+        table.add_row(f"memory of a worker: {name.replace('_', ' ')}", size(count))
+    if found.seconds is not None:
+        table.add_row("time", clock(found.seconds))
+    if found.price is not None:
+        table.add_row(f"price, {workers} workers", f"{found.price:,.2f}")
+    tail = "nothing was written or started"
+    if found.epochs_done:
+        tail = f"goes on after epoch {found.epochs_done}; {tail}"
+    return _text([table, tail])
+
+
+def sweep(table: Table, found: "Outcome") -> str:
+    """What `sweep` prints when it ends: the trials best first, the cost, the winner."""
+    spent, whole = (round(seconds, 1) for seconds in found.ledger.cost())
+    tail = [f"{spent:g} worker-seconds spent"]
+    if whole > spent:
+        tail[0] += f", {1 - spent / whole:.0%} less than the {whole:g} of no early stop"
+    if found.winner is not None:
+        tail.append(f"winner: {found.winner.name}, best model: {found.best_model}")
+        tail.append(f"as a plain run: {found.command}" if found.command else NO_COMMAND)
+    return _text([table, *tail, f"page: {found.folder.page}"], width=2 * WIDTH)
+
+
+def _checkpoints(rows: Sequence[Mapping[str, Any]], headline: Sequence[str]) -> Table:
+    """The first of the headline with its interval, the others, and the loss."""
+    first, *others = [*headline[:2], "loss"]
+    heads = [tasks.METRICS[name].title for name in others]
+    table = _table("epoch", tasks.METRICS[first].title, "95 % interval", *heads)
+    for row in rows:
+        metrics = row["metrics"]
+        rest = [_estimate(metrics[name])[0] for name in others]
+        table.add_row(str(row["epoch"]), *_estimate(metrics[first]), *rest)
+    return table
+
+
+def _table(first: str, *others: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column(first)
+    for name in others:
+        table.add_column(name, justify="right")
+    return table
+
+
+def _estimate(found: Mapping[str, float | None]) -> tuple[str, str]:
+    """A value and its interval, each to four digits."""
+    value, low, high = found["value"], found["low"], found["high"]
+    interval = "" if low is None or high is None else f"{low:.4f}–{high:.4f}"
+    return "undefined" if value is None else f"{value:.4f}", interval
+
+
+def _text(parts: Sequence[Any], width: int = WIDTH) -> str:
+    console = Console(width=width, highlight=False, markup=False)
+    with console.capture() as capture:
+        for part in parts:
+            console.print(part, soft_wrap=isinstance(part, str))
+    return "\n".join(line.rstrip() for line in capture.get().rstrip().splitlines())

@@ -1,0 +1,91 @@
+"""`train` and `demo`."""
+
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rayograph.config import RunConfig
+from rayograph.console import judging, tables
+from rayograph.console.arguments import Overrides, Preset
+from rayograph.console.epochs import EpochLines
+from rayograph.console.output import result, say
+from rayograph.console.signals import listening
+from rayograph.errors import UserError
+
+
+def demo(folder: Annotated[Path, typer.Argument(metavar="[DIR]")] = Path("demo")) -> None:
+    """Phantom films → pack → train on 2 workers → evaluate → report, without a network."""
+    settings = RunConfig.load("demo", [f"run.storage={folder}"])
+    run = folder / settings.run.name
+    if (run / "config.yaml").exists():
+        if RunConfig.load(str(run / "config.yaml")) != settings:
+            raise UserError(f"{run}: a run that is no demo; give another DIR")
+        shutil.rmtree(run)
+    say.print(f"{settings.phantom.films} phantom films are made and packed in {folder}")
+    train("demo", [f"run.storage={folder}"])
+    judging.evaluate(str(run))
+    judging.report(str(run))
+
+
+def train(
+    preset: Preset,
+    overrides: Overrides = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="check all, and print what it would need")
+    ] = False,
+    films_per_second: Annotated[
+        float | None, typer.Option(min=0.001, help="of all workers, for --dry-run's time")
+    ] = None,
+    price_per_worker_hour: Annotated[
+        float | None, typer.Option(min=0, help="for --dry-run's price")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="--dry-run as JSON")] = False,
+) -> None:
+    """Train a preset: with Ray Train, or under torchrun in the processes that it started."""
+    config = RunConfig.load(preset, overrides or [])
+    if dry_run:
+        result(_needs(config, films_per_second, price_per_worker_hour, as_json))
+        return
+    lines = EpochLines(say, config.train.epochs, config.train.select)
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        from rayograph.train import local
+
+        folder = local.run(config, lines.show, listening)
+        if os.environ.get("RANK") != "0":
+            return
+    else:
+        from rayograph.cluster import launch, session
+
+        folder, dataset = launch.prepare_run(config)
+        try:
+            with session.connected(config.cluster.most * config.cluster.cpus_per_worker):
+                if missing := launch.missing(config.cluster):
+                    say.print(missing)
+                launch.fit(config, folder, dataset, lines.show, listening)
+        except KeyboardInterrupt:
+            say.print("the same command goes on from the last checkpoint")
+            raise
+    say.print(f"best model: {folder.best_model}")
+
+
+def _needs(config: RunConfig, films_per_s: float | None, price: float | None, as_json: bool) -> str:
+    """What a run would need; nothing is written."""
+    from rayograph.pack import prepare
+    from rayograph.runs.folder import RunFolder
+    from rayograph.train.checks import check_run
+    from rayograph.train.estimate import estimate
+
+    if price is not None and films_per_s is None:
+        raise UserError("--price-per-worker-hour: needs --films-per-second, or there is no time")
+    done = RunFolder.of(config).check(config)
+    with tempfile.TemporaryDirectory() as scratch:  # for phantoms, which a run would make and keep
+        run = config.run.model_copy(update={"storage": scratch})
+        dataset = prepare.dataset(config.model_copy(update={"run": run}))
+        check_run(config, dataset)
+        found = estimate(config, dataset, done, films_per_s, price)
+    return json.dumps(found.to_json()) if as_json else tables.needs(found, config.cluster.most)

@@ -1,0 +1,132 @@
+"""Films in a shard: their pixels as they are, or as JPEGs (libjpeg-turbo by simplejpeg)."""
+
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import simplejpeg
+from pydantic import BaseModel, Field
+
+from rayograph.data.moments import Moments
+from rayograph.errors import Failure
+
+Films = npt.NDArray[np.uint8]
+BASELINE = b"\xc0"
+BEFORE = (b"\xe0", b"\xdb", b"\xc4", BASELINE)  # segments that may come before and with it
+HEAD = 1024  # bytes, in which they are
+
+
+class FilmInputs(BaseModel, frozen=True, extra="forbid"):
+    """Gray films of `size` × `size` pixels, uint8."""
+
+    kind: Literal["image"] = "image"
+    size: Annotated[int, Field(ge=16, le=4096)]
+    codec: Literal["raw", "jpeg"] = "raw"
+    quality: Annotated[int, Field(ge=1, le=100)] | None = None  # of a JPEG
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one film."""
+        return (self.size, self.size)
+
+    @property
+    def dtype(self) -> np.dtype[np.uint8]:
+        """Of one film."""
+        return np.dtype(np.uint8)
+
+    @property
+    def column(self) -> str:
+        """The name of the films' column in a shard."""
+        return "image"
+
+    @property
+    def arrow_type(self) -> Any:
+        """Bytes of one length for `raw`, of any for `jpeg`."""
+        return pa.binary(self.size**2) if self.codec == "raw" else pa.binary()
+
+    @property
+    def expected_bytes(self) -> int:
+        """About what a packed film takes; a JPEG of quality 95 takes a quarter of its pixels."""
+        return self.size**2 if self.codec == "raw" else self.size**2 // 4
+
+    def encoded(self, samples: Films) -> Any:
+        """The column of films, uint8 [n, size, size], which become what a reader will see."""
+        if self.codec == "raw":
+            buffers = [None, pa.py_buffer(samples)]
+            return pa.FixedSizeBinaryArray.from_buffers(self.arrow_type, len(samples), buffers)
+        stored = [simplejpeg.encode_jpeg(film[..., None], self.quality, "GRAY") for film in samples]
+        for data, film in zip(stored, samples, strict=True):
+            decode(data, film)
+        return pa.array(stored, self.arrow_type)
+
+    def decoder(self, column: Any, where: str) -> Callable[[int, Films], None]:
+        """What puts film i of a column into a slot, uint8 [size, size].
+
+        It reads the column's own memory; nothing is copied before. A film that cannot be decoded is
+        a `Failure` that says `where` the column lies.
+        """
+        if self.codec == "raw":
+            flat = np.frombuffer(column.buffers()[1], np.uint8, count=len(column) * self.size**2)
+            films = flat.reshape(len(column), self.size, self.size)
+
+            def copy(number: int, into: Films) -> None:
+                np.copyto(into, films[number])
+
+            return copy
+        ends = np.frombuffer(column.buffers()[1], np.int32, count=len(column) + 1).tolist()
+        data = np.frombuffer(column.buffers()[2] or b"", np.uint8)
+
+        def decompress(number: int, into: Films) -> None:
+            try:
+                decode(data[ends[number] : ends[number + 1]], into)
+            except ValueError as error:
+                raise Failure(f"{where}: film {number}: {error}; pack again") from None
+
+        return decompress
+
+    def moments(self, samples: Films) -> Moments:
+        """The exact moments of all gray levels, 0 to 255."""
+        histogram = np.bincount(samples.ravel(), minlength=256)
+        levels = np.arange(256, dtype=np.int64)
+        total, square = int(histogram @ levels), int(histogram @ levels**2)
+        return Moments(count=samples.size, sum=(total,), square=(square,))
+
+    def possible(self, moments: Moments, rows: int) -> bool:
+        """Whether so many films can have these moments."""
+        count, most = rows * self.size**2, np.iinfo(np.uint8).max
+        if moments.count != count or (len(moments.sum), len(moments.square)) != (1, 1):
+            return False
+        return 0 <= moments.sum[0] <= most * count and 0 <= moments.square[0] <= most**2 * count
+
+    def describe(self, moments: Moments) -> dict[str, str | float]:
+        """Size and codec; mean and deviation of the gray levels, 0 black to 1 white."""
+        (mean,), (square,) = moments.mean, moments.mean_square
+        std = max(square - mean**2, 0.0) ** 0.5
+        return {"pixels": self.size, "codec": self.codec, "mean": mean / 255, "std": std / 255}
+
+
+def decode(data: Any, into: Films) -> None:
+    """One JPEG into `into`, uint8 [size, size]; `ValueError` where it is none of that size.
+
+    It must be of the kind that we write, baseline and gray: a progressive one may tell its decoder
+    to go over all pixels once more for every few bytes.
+    """
+    height, width = _shape(bytes(data[:HEAD]))
+    if (height, width) != into.shape:
+        raise ValueError(f"a JPEG of {width}×{height} where {into.shape} should be")
+    simplejpeg.decode_jpeg(data, "GRAY", buffer=into)
+
+
+def _shape(head: bytes) -> tuple[int, int]:
+    """Height and width that a baseline gray JPEG's header gives; `ValueError` for another kind."""
+    place = 2
+    while head[place : place + 1] == b"\xff" and (kind := head[place + 1 : place + 2]) in BEFORE:
+        place += 2 + int.from_bytes(head[place + 2 : place + 4])
+        if kind == BASELINE:
+            frame = head[place - 11 : place]
+            if len(frame) == 11 and frame[7] == 1:
+                return int.from_bytes(frame[3:5]), int.from_bytes(frame[5:7])
+            break
+    raise ValueError("not a baseline gray JPEG")

@@ -1,0 +1,65 @@
+"""What a model says of a packed split: logits, every sample exactly once."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from rayograph.data import stream
+from rayograph.data.dataset import Dataset
+from rayograph.data.transforms import Transform
+
+BATCH = 64  # samples per forward pass
+
+
+@dataclass(frozen=True)
+class Logits:
+    """A worker's part of a split; the other rows are zero, so the parts add up.
+
+    `values` float32 [n, k], `labels` int8 [n, k], `seen` int64 [n]: how often; `ids` by row.
+    """
+
+    values: npt.NDArray[np.float32]
+    labels: npt.NDArray[np.int8]
+    seen: npt.NDArray[np.int64]
+    ids: dict[int, str]
+
+
+@torch.inference_mode()
+def logits(
+    model: nn.Module,
+    dataset: Dataset,
+    split: str,
+    transform: Transform,
+    device: torch.device,
+    rank: int = 0,
+    world: int = 1,
+    alive: Callable[[], None] = lambda: None,
+) -> Logits:
+    """The logits of every world-th record batch of a split, in float32, without padding.
+
+    `alive` is called for each of them.
+    """
+    rows, outputs = dataset.split(split).rows, len(dataset.manifest.classes)
+    out = Logits(
+        np.zeros((rows, outputs), np.float32),
+        np.zeros((rows, outputs), np.int8),
+        np.zeros(rows, np.int64),
+        {},
+    )
+    training = model.training
+    model.eval()
+    for batch in stream.stored(dataset, split, rank, world):
+        for start in range(0, len(batch.rows), BATCH):
+            part = slice(start, start + BATCH)
+            inputs = transform.evaluate(torch.from_numpy(batch.inputs[part]).to(device))
+            out.values[batch.rows[part]] = model(inputs).float().cpu().numpy()
+        alive()
+        out.labels[batch.rows] = batch.labels
+        out.seen[batch.rows] += 1
+        out.ids.update(zip(batch.rows.tolist(), batch.ids, strict=True))
+    model.train(training)
+    return out

@@ -1,0 +1,35 @@
+"""A model file, ready to judge with."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from rayograph import storage
+from rayograph import task as tasks
+from rayograph.data import transforms
+from rayograph.data.transforms import Transform
+from rayograph.models import files
+from rayograph.models.build import restored
+from rayograph.runs import card as cards
+from rayograph.runs.card import ModelCard
+from rayograph.task import Task
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model in evaluation mode, with all that its card says how to use it."""
+
+    network: nn.Module
+    card: ModelCard
+    task: Task
+    transform: Transform
+
+
+def load(uri: str, device: torch.device) -> LoadedModel:
+    """The model of a file written by training; `UserError` where it is none."""
+    metadata, tensors = files.read(storage.fetch(uri), uri)
+    card = cards.parse(metadata, uri)
+    task = tasks.of(card.task, card.classes)
+    network = restored(card.model, card.transform.shape, task.outputs, tensors, uri)
+    return LoadedModel(network.eval().to(device), card, task, transforms.build(card.transform))

@@ -1,0 +1,1 @@
+"""Originals in, a packed dataset out."""

@@ -1,0 +1,75 @@
+"""Class folders, optionally under train/, val/, test/."""
+
+import re
+from pathlib import PurePosixPath
+
+from rayograph import storage
+from rayograph.config import PackOptions
+from rayograph.data.manifest import Finding
+from rayograph.errors import UserError
+from rayograph.pack.sources.base import (
+    PARTS,
+    Source,
+    SourceItem,
+    classes_of,
+    files_below,
+    patients_unknown,
+)
+
+
+def open_folders(uri: str, options: PackOptions) -> Source:
+    """List CLASS/film or PART/CLASS/film."""
+    names, ignored = files_below(uri)
+    paths = [PurePosixPath(name) for name in names]
+    depth = _depth(uri, paths)
+    patients, findings = _patients(uri, names, options.patient_pattern)
+    items = tuple(
+        SourceItem(
+            sample_id=name,
+            uri=storage.join(uri, name),
+            label=path.parts[depth],
+            patient_id=patient,
+            split=PARTS[path.parts[0].lower()] if depth else None,
+        )
+        for name, path, patient in zip(names, paths, patients, strict=True)
+    )
+    return Source(uri, items, classes_of(uri, items, options.negative), findings, ignored)
+
+
+def _depth(uri: str, paths: list[PurePosixPath]) -> int:
+    """Where in a path its class stands: 1 under train/, val/, test/, else 0."""
+    strays = [path for path in paths if path.parts[0].lower() not in PARTS]
+    if 0 < len(strays) < len(paths):
+        raise UserError(
+            f"{uri}: {strays[0]} is in none of train/, val/, test/ that other films are in; "
+            "move or remove it"
+        )
+    depth = 0 if strays else 1
+    for path in paths:
+        if len(path.parts) < depth + 2:
+            raise UserError(
+                f"{uri}: {path} is in no class folder; put films in CLASS/ or PART/CLASS/"
+            )
+    return depth
+
+
+def _patients(
+    uri: str, names: list[str], expression: str | None
+) -> tuple[list[str], tuple[Finding, ...]]:
+    if expression is None:
+        message = (
+            "class folders carry no patient ids, so each film counts as its own patient; "
+            "pack.patient_pattern can read them off the paths"
+        )
+        return names, patients_unknown(message)
+    try:
+        pattern = re.compile(expression)
+    except re.error as error:
+        raise UserError(f"pack.patient_pattern={expression}: {error}") from None
+    if pattern.groups < 1:
+        raise UserError(f"pack.patient_pattern={expression}: needs a (group)")
+    found = [pattern.search(name) for name in names]
+    for name, match in zip(names, found, strict=True):
+        if match is None or not match[1]:
+            raise UserError(f"{uri}: pack.patient_pattern finds no patient in {name}")
+    return [match[1] for match in found if match], ()

@@ -1,0 +1,1 @@
+"""The run folder as data: what a run leaves in storage, whoever ran it. No torch."""

@@ -1,0 +1,83 @@
+"""The card in a model file's header: all that is needed to use its weights, without a run."""
+
+import json
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field
+
+from rayograph import storage
+from rayograph.config import ModelOptions
+from rayograph.data.manifest import MOST_CLASSES
+from rayograph.data.recipe import Recipe, TransformSpec
+from rayograph.errors import UserError, one_line
+from rayograph.task import METRICS
+
+MODEL = "model.safetensors"  # its name in a checkpoint and in best/
+FORMAT = "rayograph-model-2"
+DAMAGED = (KeyError, TypeError, ValueError, RecursionError)  # what damaged JSON ends in
+
+
+class ModelCard(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
+    """What a model file's header says; `operating_points` were chosen on the validation split."""
+
+    model: ModelOptions
+    task: Literal["multiclass"]
+    classes: Annotated[tuple[str, ...], Field(min_length=2, max_length=MOST_CLASSES)]
+    recipe: Recipe
+    transform: TransformSpec
+    operating_points: tuple[float, ...] | None
+    dataset: str  # URI
+    fingerprint: str
+    run: str
+    epoch: int
+    metrics: dict[str, float | None]
+
+    def metadata(self) -> dict[str, str]:
+        """What goes into the header of a safetensors file."""
+        return {"format": FORMAT, "card": self.model_dump_json()}
+
+
+def parse(metadata: Mapping[str, str], place: str) -> ModelCard:
+    """The card in a model file's metadata; `UserError` where it is none."""
+    try:
+        return ModelCard.model_validate_json(metadata["card"])
+    except DAMAGED as error:
+        raise UserError(f"{place}: not a model of rayograph: {one_line(error)}") from None
+
+
+def read(uri: str) -> ModelCard:
+    """The card of the model file at `uri`, from its header alone."""
+    data = storage.fetch(uri)
+    try:
+        length = int.from_bytes(data[:8], "little")
+        metadata = json.loads(data[8 : 8 + length])["__metadata__"]
+    except DAMAGED as error:
+        raise UserError(f"{uri}: not a model of rayograph: {one_line(error)}") from None
+    return parse(metadata, uri)
+
+
+def page(card: ModelCard) -> str:
+    """`MODEL_CARD.md`, for people."""
+    metrics = "\n".join(
+        f"| {METRICS[name].heading} | {METRICS[name].written(value)} |"
+        for name, value in card.metrics.items()
+    )
+    threshold = "" if card.operating_points is None else (
+        f"A film counts as `{card.classes[1]}` from a probability of "
+        f"{card.operating_points[0]:.3f}, which maximises sensitivity + specificity on the "
+        "validation films.\n"
+    )  # fmt: skip
+    return f"""# {card.run}, epoch {card.epoch}
+
+`{card.model.name}` tells {", ".join(f"`{name}`" for name in card.classes)} apart on frontal chest
+films, packed at {card.recipe.size} pixels (`{card.recipe.resize}`), seen at {card.transform.size}.
+Trained on `{card.dataset}` (fingerprint `{card.fingerprint[:12]}`).
+{threshold}
+| on the validation films | |
+| --- | --- |
+{metrics}
+
+Selected on these films, so they flatter it: judge it by `rayograph evaluate` on the test films.
+Not for clinical use: nobody has tested it on your patients, your machines and your prevalence.
+"""

@@ -1,0 +1,80 @@
+"""What an evaluation found, and where it lies in a run's folder. No torch: the report reads it."""
+
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from rayograph import storage
+from rayograph.task import Estimate
+
+PREDICTIONS, METRICS, CHECKPOINTS = "predictions.parquet", "metrics.json", "checkpoints.json"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A model judged on a split. `checkpoints` holds one entry an epoch, exploratory."""
+
+    split: str
+    films: int
+    patients: int
+    task: str
+    classes: tuple[str, ...]
+    metrics: Mapping[str, Estimate]
+    confusion: list[list[int]]
+    operating_points: tuple[float, ...] | None
+    model: str
+    epoch: int
+    dataset: str
+    fingerprint: str
+    trained_on: str  # the fingerprint of the model's own dataset
+    predictions: Any = field(repr=False)  # a pyarrow.Table
+    checkpoints: Sequence[Mapping[str, Any]] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """The result as `evaluate --json` prints it."""
+        found = {k: v for k, v in vars(self).items() if k not in ("predictions", "checkpoints")}
+        found["metrics"] = {name: asdict(value) for name, value in self.metrics.items()}
+        if self.checkpoints:
+            found["checkpoints"] = list(self.checkpoints)
+        return found
+
+
+def save(evaluation: Evaluation, run: str) -> None:
+    """Write predictions and metrics into a run's `evaluation/`; a look at the test split counts."""
+    place = _place(run, evaluation.split)
+    out = io.BytesIO()
+    pq.write_table(evaluation.predictions, out, compression="zstd")
+    storage.write(storage.join(place, PREDICTIONS), out.getvalue())
+    found = evaluation.to_json()
+    checkpoints = found.pop("checkpoints", None)
+    if checkpoints is not None:
+        _write(storage.join(place, CHECKPOINTS), checkpoints)
+    _write(storage.join(place, METRICS), found)
+    if evaluation.split == "test":
+        time = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+        _write(storage.join(run, "evaluation", "looks", f"{time}.json"), evaluation.to_json())
+
+
+def load(run: str, split: str) -> tuple[dict[str, Any], Any] | None:
+    """What `save` wrote: the JSON document and the predictions' table; None where nothing was."""
+    place = _place(run, split)
+    if not storage.exists(storage.join(place, METRICS)):
+        return None
+    found = json.loads(storage.read(storage.join(place, METRICS)))
+    if storage.exists(storage.join(place, CHECKPOINTS)):
+        found["checkpoints"] = json.loads(storage.read(storage.join(place, CHECKPOINTS)))
+    predictions = io.BytesIO(storage.read(storage.join(place, PREDICTIONS)))
+    return found, pq.read_table(predictions)
+
+
+def _place(run: str, split: str) -> str:
+    return storage.join(run, "evaluation", split)
+
+
+def _write(uri: str, document: Any) -> None:
+    storage.write(uri, json.dumps(document, indent=1).encode())

@@ -1,0 +1,115 @@
+"""What a label means and how a prediction is judged: a file for each task. numpy and scipy only."""
+
+import difflib
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from rayograph.errors import UserError
+from rayograph.task import multiclass_metrics
+from rayograph.task.estimate import Estimate
+from rayograph.task.labels import ABSENT, MISSING, PRESENT, UNCERTAIN, Labels
+from rayograph.task.metric import Column, Floats, Metric
+from rayograph.task.multiclass import Multiclass
+from rayograph.task.multiclass_metrics import AT_THRESHOLD
+
+__all__ = [
+    "ABSENT",
+    "METRICS",
+    "MISSING",
+    "PRESENT",
+    "UNCERTAIN",
+    "Column",
+    "Estimate",
+    "Labels",
+    "Metric",
+    "Task",
+    "check_select",
+    "column",
+    "of",
+]
+
+OperatingPoints = tuple[float, ...] | None
+
+
+class Task(Protocol):
+    """What everybody else needs to know of a task with k classes or labels; n samples."""
+
+    name: str
+    classes: tuple[str, ...]
+    metrics: tuple[Metric, ...]
+    headline: tuple[str, ...]  # the metrics that are told first
+
+    @property
+    def outputs(self) -> int:
+        """Logits of a sample."""
+        ...
+
+    def encode(self, label: str) -> Labels:
+        """The label int8 [k] of what a source says."""
+        ...
+
+    def valid(self, labels: Labels) -> bool:
+        """Whether labels [n, k] can be of this task."""
+        ...
+
+    def columns(self, labels: Labels) -> Mapping[str, Sequence[Any]]:
+        """The columns of `index.parquet` that hold labels [n, k]."""
+        ...
+
+    def labels(self, table: Any) -> Labels:
+        """The labels [n, k] that such columns hold; `ValueError` where they are none."""
+        ...
+
+    def probabilities(self, logits: Floats) -> Floats:
+        """Of logits [n, k]."""
+        ...
+
+    def decide(self, probabilities: Floats, points: OperatingPoints) -> Any:
+        """bool [n, k] of probabilities [n, k], by operating points if there are any."""
+        ...
+
+    def operating_points(self, labels: Labels, logits: Floats) -> OperatingPoints:
+        """The probabilities to decide from, as this split suggests; None if there are none."""
+        ...
+
+    def confusion(self, labels: Labels, logits: Floats) -> Any:
+        """Counts of samples by truth and decision."""
+        ...
+
+    def quick(self, labels: Labels, logits: Floats) -> dict[str, float]:
+        """Every metric without intervals, NaN where it is undefined."""
+        ...
+
+    def evaluate(
+        self, labels: Labels, logits: Floats, patients: Sequence[str], points: OperatingPoints
+    ) -> dict[str, Estimate]:
+        """Every metric with its interval; `ValueError` for what cannot be judged."""
+        ...
+
+    def predictions(self, logits: Floats, points: OperatingPoints) -> Mapping[str, Any]:
+        """What is said of new samples with logits [n, k], a column each."""
+        ...
+
+
+TASKS = {"multiclass": Multiclass}
+METRICS = {metric.name: metric for metric in (*multiclass_metrics.metrics(2), *AT_THRESHOLD)}
+
+
+def of(name: str, classes: Sequence[str]) -> Task:
+    """The task of that name."""
+    return TASKS[name](tuple(classes))
+
+
+def column(name: str) -> Column:
+    """The metric and split that a history's column holds: `val_auroc`, of any task."""
+    split, _, metric = name.partition("_")
+    return Column(name, split, METRICS[metric])
+
+
+def check_select(name: str, task: Task) -> None:
+    """Raise `UserError` that names the nearest where `train.select` is no metric of the task."""
+    known = [f"val_{metric.name}" for metric in task.metrics]
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+        raise UserError(f"train.select={name}: the task {task.name} has no such metric; {hint}")

@@ -1,0 +1,71 @@
+"""A value with its 95 % interval: Wilson's of a proportion, or a bootstrap over patients."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import binomtest
+
+Floats = npt.NDArray[np.float64]
+CONFIDENCE = 0.95
+BLOCK = 2_000_000  # sample weights held at a time: 16 MB, and a few temporaries of that size
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value with its 95 % interval; None is a value, or a bound, that is not defined."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def bounded(self) -> bool:
+        """Whether value and interval are both there."""
+        return None not in (self.value, self.low, self.high)
+
+
+def wilson(successes: int, trials: int) -> Estimate:
+    """A proportion with Wilson's score interval, all None without trials.
+
+    Trials are taken as independent: with several films a patient the interval is too narrow.
+    Source: Wilson, J. Am. Stat. Assoc. 22 (1927) 209, by scipy's binomtest.
+    """
+    if trials == 0:
+        return Estimate(None)
+    interval = binomtest(int(successes), int(trials)).proportion_ci(CONFIDENCE, method="wilson")
+    return Estimate(int(successes) / int(trials), float(interval.low), float(interval.high))
+
+
+def percentile(value: float, draws: Sequence[Floats]) -> Estimate:
+    """The percentile interval of the resamples [r] in which a metric is defined.
+
+    None where it is undefined in more than half of them, or there are none. Source: Efron &
+    Tibshirani, An Introduction to the Bootstrap (1993), ch. 13.
+    """
+    if np.isnan(value):
+        return Estimate(None)
+    drawn = np.concatenate([*draws, np.empty(0)])
+    defined = drawn[~np.isnan(drawn)]
+    if not len(defined) or 2 * len(defined) < len(drawn):
+        return Estimate(value)
+    low, high = np.quantile(defined, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return Estimate(value, float(low), float(high))
+
+
+def multiplicities(patients: Sequence[str], count: int, seed: int) -> Iterator[Floats]:
+    """How often each sample is drawn, [up to BLOCK / n, n] at a time, `count` resamples in all.
+
+    Patients are drawn, in sorted order (that of the samples does not matter), with all their
+    samples; none are drawn of a single patient.
+    """
+    names, owner = np.unique(np.asarray(patients, dtype=np.str_), return_inverse=True)
+    generator = np.random.default_rng(seed)
+    rows = max(1, BLOCK // len(owner))
+    for start in range(0, count if len(names) > 1 else 0, rows):
+        block = min(rows, count - start)
+        drawn = generator.integers(len(names), size=(block, len(names)))
+        drawn += np.arange(block)[:, None] * len(names)
+        times = np.bincount(drawn.ravel(), minlength=block * len(names))
+        yield times.reshape(block, len(names))[:, owner].astype(np.float64)
