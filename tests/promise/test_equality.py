@@ -129,6 +129,7 @@ def test_no_thread_of_the_group_is_left_to_abort_a_process_that_ends(
     script.write_text("""
 import sys
 from pathlib import Path
+from rayograph.config import RunConfig
 from rayograph.train import local
 from rayograph.train.stops import deaf
 local.run(RunConfig.load("demo", sys.argv[1:]), lambda row: None, deaf)
