@@ -21,6 +21,7 @@ from rayograph.config import PackOptions
 from rayograph.data import order, stream
 from rayograph.data.cache import Cache
 from rayograph.data.dataset import Dataset
+from rayograph.data.inputs.films import FilmInputs
 from rayograph.pack import phantom
 from rayograph.storage.connections import SILENT_S
 from tests import faults
@@ -248,6 +249,6 @@ def test_jpeg_films_are_those_that_were_packed(films: Path, tmp_path: Path, qual
     assert abs(b.mean() - jpeg.split("train").moments.mean[0]) < 1e-6, (
         "the mean is not of what a reader sees"
     )
-    assert (jpeg.manifest.codec, jpeg.manifest.quality) == ("jpeg", quality)
+    assert jpeg.manifest.inputs == FilmInputs(size=OPTIONS.size, codec="jpeg", quality=quality)
     smaller = [sum(s.bytes for s in found.split("train").shards) for found in (jpeg, raw)]
     assert smaller[0] < smaller[1]
