@@ -24,6 +24,7 @@ KEYS = [
     "sensitivity",
     "specificity",
     "precision",
+    "balanced_accuracy",
     "f1",
 ]
 CLOSE = {"rel": 1e-12, "abs": 1e-12}
@@ -109,7 +110,7 @@ def values(labels, logits, **options):
 
 
 def reference(labels, logits):
-    """The eight metrics by scikit-learn, None where this package calls them undefined."""
+    """The metrics by scikit-learn, None where this package calls them undefined."""
     k, probabilities, decisions = logits.shape[1], softmax(logits), decide(logits)
     counts = np.bincount(labels, minlength=k)
     both = [c for c in range(k) if 0 < counts[c] < len(labels)]
@@ -136,8 +137,11 @@ def reference(labels, logits):
         specificity = np.mean([sk.recall_score(t, d, zero_division=0) for t, d in columns])
     precision = sk.precision_score(labels, decisions, **options) if flagged else None
     f1 = sk.f1_score(labels, decisions, **options) if positive else None
+    balanced = None
+    if (counts > 0).sum() > 1:
+        balanced = sk.balanced_accuracy_score(labels, decisions)
     rates = {"sensitivity": recall, "specificity": specificity, "precision": precision, "f1": f1}
-    return expected | rates
+    return expected | rates | {"balanced_accuracy": balanced}
 
 
 @settings(max_examples=150, deadline=None)
@@ -380,7 +384,7 @@ def test_only_positives():
 def test_only_one_of_three_classes():
     logits = np.eye(3)
     estimates = evaluate(np.full(3, 2), logits, list("abc"), resamples=50)
-    assert [estimates[name] for name in KEYS[2:]] == [Estimate(None)] * 6
+    assert [estimates[name] for name in KEYS[2:]] == [Estimate(None)] * 7
     assert estimates["accuracy"].value == pytest.approx(1 / 3)
 
 

@@ -120,6 +120,15 @@ def _specificity(r: Resampled) -> Floats:
     return r.macro(ratio(rest - r.flagged + r.found, rest))
 
 
+def _balanced_accuracy(r: Resampled) -> Floats:
+    """The mean recall of the classes that occur; NaN of one class, or where a resample lacks one."""
+    occurring = np.flatnonzero(r.counts)
+    truth = (r.of.truth[:, None] == occurring).astype(np.float64)
+    right = truth * (r.of.decisions == r.of.truth)[:, None]
+    recalls = ratio(r.weights @ right, r.weights @ truth)
+    return recalls.mean(axis=1) if len(occurring) > 1 else np.full(len(recalls), np.nan)
+
+
 def _accuracy_counts(p: Predictions) -> tuple[int, int]:
     return int(np.trace(p.confusion)), len(p.truth)
 
@@ -173,6 +182,7 @@ def metrics(k: int) -> tuple[Metric, ...]:
             "precision", "precision", lambda r: r.macro(r.found / np.maximum(r.flagged, 1)),
             style=PERCENT, counts=_precision_counts if two else None,
         ),
+        Metric("balanced_accuracy", "balanced accuracy", _balanced_accuracy, style=PERCENT),
         Metric("f1", "F1", lambda r: r.macro(ratio(2 * r.found, r.support + r.flagged))),
     )  # fmt: skip
 
