@@ -110,7 +110,7 @@ def test_a_worker_that_hangs_is_recovered_from_and_two_signals_end_all(
     run.send_signal(signal.SIGINT)
     _, words = run.communicate(timeout=30)
     assert run.returncode == 130
-    assert "the same command goes on from the last checkpoint" in words
+    assert "run the same command again to continue from the last checkpoint" in words
     assert not psutil.wait_procs(after, timeout=30)[1]
 
 

@@ -27,7 +27,7 @@ def test_a_stopped_job_goes_on_when_it_is_submitted_again(
         time.sleep(0.2)
     assert ray("job", "stop", "to-be-stopped", env=cluster).returncode == 0
     logs = ray("job", "logs", "to-be-stopped", env=cluster).stdout
-    assert "the same command goes on from the last checkpoint" in logs
+    assert "run the same command again to continue from the last checkpoint" in logs
     before = run.history()
     assert 3 <= len(before) < 60
     submit(cluster, "job/train.py", *words)

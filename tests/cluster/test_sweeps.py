@@ -127,7 +127,7 @@ def test_a_stopped_sweep_publishes_the_best_so_far(
     process.send_signal(sent)
     output, told = process.communicate(timeout=60)
     assert process.returncode == status, told
-    assert "3 trials are not finished; the same command goes on from here" in told
+    assert "3 trials are not finished; run the same command again to continue" in told
     assert "Traceback" not in told
     assert "winner: trial_0000" in output
     assert RunFolder(f"{sweep}/best").history()
@@ -139,7 +139,7 @@ def test_a_stopped_sweep_publishes_the_best_so_far(
     assert timed.returncode == 0, timed.stderr
     later = json.loads(timed.stdout)["trials"]
     assert {t["state"] for t in later} == {"waiting"}
-    assert "3 trials are not finished; the same command goes on from here" in timed.stderr
+    assert "3 trials are not finished; run the same command again to continue" in timed.stderr
     assert sum(t["epoch"] for t in later) > sum(t["epoch"] for t in stopped)
 
 

@@ -37,7 +37,7 @@ def refused(*words: str, **environment: str) -> str:
         (("train", "demo", "optim.lr=-1"), "optim.lr=-1: should be greater than 0"),
         (("train", "demo", "data.uri={tmp}/absent"), "no packed dataset"),
         (("train", "demo", "data.uri={data}", "model.name=resnet19"), "did you mean resnet1"),
-        (("train", "{tmp}/absent.yaml"), "nothing there"),
+        (("train", "{tmp}/absent.yaml"), "not found"),
         (("evaluate", "{tmp}"), "neither a run folder nor a model"),
         (("inspect", "{tmp}"), "no packed dataset"),
         (
@@ -49,8 +49,8 @@ def refused(*words: str, **environment: str) -> str:
             ("pack", "{tmp}", "{tmp}/d", "train.epochs=3"),
             "train.epochs: is an option of `rayograph train`",
         ),
-        (("train", "demo", "data.uri={data}", "model.weights={tmp}/no.pth"), "nothing there"),
-        (("predict", "{tmp}/x.safetensors", "{tmp}", "{tmp}/out.parquet"), "nothing there"),
+        (("train", "demo", "data.uri={data}", "model.weights={tmp}/no.pth"), "not found"),
+        (("predict", "{tmp}/x.safetensors", "{tmp}", "{tmp}/out.parquet"), "not found"),
     ],
 )
 def test_a_mistake_is_one_line(

@@ -53,7 +53,7 @@ def test_a_stopped_run_says_how_to_go_on_and_goes_on(
     process.send_signal(sent)
     output, told = process.communicate(timeout=60)
     assert process.returncode == status, told
-    assert "the same command goes on from the last checkpoint" in told
+    assert "run the same command again to continue from the last checkpoint" in told
     assert "Traceback" not in told
     assert output == ""
     after = folder.history()

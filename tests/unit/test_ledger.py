@@ -191,10 +191,12 @@ def test_a_sweep_begun_otherwise_is_refused_and_more_trials_are_not(tmp_path: Pa
 
     begin(SPACE)
     begin(SPACE, "sweep.max_trials=99", "cluster.workers=2", "sweep.max_time=5")
-    with pytest.raises(UserError, match=r"begun with another train.seed; give a new run.name"):
+    with pytest.raises(
+        UserError, match=r"started with a different train.seed; give a new run.name"
+    ):
         begin(SPACE, "train.seed=1")
     wider = Space("s", {"optim.lr": Domain("uniform", (0.0, 3.0))}, SPACE.overrides)
-    with pytest.raises(UserError, match=r"begun with another space"):
+    with pytest.raises(UserError, match=r"started with a different space"):
         begin(wider)
 
 

@@ -90,7 +90,7 @@ def test_reading_past_the_end_is_a_failure_that_says_so(place: str) -> None:
 
 
 def test_what_is_absent_is_named(place: str) -> None:
-    with pytest.raises(storage.NotFoundError, match=r"absent\.bin: nothing there"):
+    with pytest.raises(storage.NotFoundError, match=r"absent\.bin: not found"):
         storage.read(storage.join(place, "absent.bin"))
     with pytest.raises(storage.NotFoundError):
         read_range(storage.join(place, "absent.bin"), 0, 1)

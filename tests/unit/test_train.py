@@ -83,7 +83,7 @@ def test_a_finished_run_and_another_config_are_refused(packed: Dataset, tmp_path
     run(packed, tmp_path, "train.epochs=1")
     with pytest.raises(UserError, match=r"this run is finished; give a new run.name, or more"):
         run(packed, tmp_path, "train.epochs=1")
-    other = r"was begun with another train\.batch_size, optim\.lr; give a new run\.name, or the old"
+    other = r"with a different train\.batch_size, optim\.lr; give a new run\.name, or the old"
     with pytest.raises(UserError, match=other):
         run(packed, tmp_path, "optim.lr=0.1", "train.batch_size=100")
     assert len(run(packed, tmp_path, "train.epochs=3").history()) == 3
@@ -99,7 +99,7 @@ def test_what_changes_no_result_makes_no_other_run(packed: Dataset, tmp_path: Pa
         assert folder.check(settings(packed, tmp_path, other)) == 1, "an epoch is behind it"
     other = settings(packed, tmp_path, "optim.lr=0.1")
     storage.delete([f"{folder.uri}/history.jsonl"])
-    with pytest.raises(UserError, match=r"was begun with another optim\.lr"):
+    with pytest.raises(UserError, match=r"was started with a different optim\.lr"):
         folder.check(other)  # it would go on from the checkpoint, which a crash left unpublished
     storage.delete([f"{folder.latest()}/{checkpoint.PROGRESS}"])
     assert folder.check(other) == 0, "nothing to go on from"

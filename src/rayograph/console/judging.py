@@ -35,7 +35,7 @@ def evaluate(
     if all_checkpoints and run is None:
         raise UserError(f"{target}: --all-checkpoints needs a run folder, not a model")
     if all_checkpoints and run is not None and not run.checkpoints():
-        raise UserError(f"{target}: --all-checkpoints: no checkpoint but the best is kept here")
+        raise UserError(f"{target}: --all-checkpoints: only the best checkpoint is kept here")
     found = judging.evaluate(model, data, split)
     if run is not None and all_checkpoints:
         found = replace(found, checkpoints=judging.each(run.checkpoints(), data, split))
@@ -94,7 +94,7 @@ def _target(uri: str) -> "tuple[RunFolder | None, str]":
     uri = storage.absolute(uri)
     if uri.endswith(".safetensors"):
         if not storage.exists(uri):
-            raise UserError(f"{uri}: nothing there; check the path")
+            raise UserError(f"{uri}: not found; check the path")
         return None, uri
     if storage.exists(storage.join(uri, MODEL)):
         run = RunFolder(storage.parent(uri))

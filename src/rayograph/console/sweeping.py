@@ -44,7 +44,9 @@ def sweep(
     told = found.to_json(config.train.select)
     result(json.dumps(told) if as_json else tables.sweep(table, found))
     if found.unfinished:
-        say.print(f"{found.unfinished} trials are not finished; the same command goes on from here")
+        say.print(
+            f"{found.unfinished} trials are not finished; run the same command again to continue"
+        )
     if found.signal is not None:
         signals.end(found.signal)
     if found.winner is None:

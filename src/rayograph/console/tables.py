@@ -77,7 +77,7 @@ def needs(found: "Needs", workers: int) -> str:
         table.add_row(f"price, {workers} workers", f"{found.price:,.2f}")
     tail = "nothing was written or started"
     if found.epochs_done:
-        tail = f"goes on after epoch {found.epochs_done}; {tail}"
+        tail = f"continues after epoch {found.epochs_done}; {tail}"
     return _text([table, tail])
 
 

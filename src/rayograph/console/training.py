@@ -24,7 +24,7 @@ def demo(folder: Annotated[Path, typer.Argument(metavar="[DIR]")] = Path("demo")
     run = folder / settings.run.name
     if (run / "config.yaml").exists():
         if RunConfig.load(str(run / "config.yaml")) != settings:
-            raise UserError(f"{run}: a run that is no demo; give another DIR")
+            raise UserError(f"{run}: not the demo's run; give another DIR")
         shutil.rmtree(run)
     say.print(f"{settings.phantom.films} phantom films are made and packed in {folder}")
     train("demo", [f"run.storage={folder}"])
@@ -68,7 +68,7 @@ def train(
                     say.print(missing)
                 launch.fit(config, folder, dataset, lines.show, listening)
         except KeyboardInterrupt:
-            say.print("the same command goes on from the last checkpoint")
+            say.print("run the same command again to continue from the last checkpoint")
             raise
     say.print(f"best model: {folder.best_model}")
 

@@ -66,7 +66,7 @@ class Dataset:
         except ValidationError as error:
             raise UserError(f"{place}: not a packed dataset: {one_line(error)}") from None
         if manifest.fingerprint != manifest.computed_fingerprint():
-            raise UserError(f"{place}: its fingerprint does not fit its content; pack again")
+            raise UserError(f"{place}: its fingerprint does not match its content; pack again")
         return cls(uri, manifest, None if storage.is_local(uri) else cache)
 
     @cached_property
@@ -133,7 +133,7 @@ class Dataset:
         labels = np.frombuffer(values.buffers()[1], np.int8, len(values), values.offset)
         labels = labels.reshape(batch.rows, -1)
         if not self.task.valid(labels):
-            raise Failure(f"{where} has a label that is none of its task's; pack again")
+            raise Failure(f"{where} has an invalid label; pack again")
         return found, labels
 
     def where(self, shard: Shard, batch: RecordBatch) -> str:

@@ -46,7 +46,7 @@ def labels(dataset: Dataset, table: Any) -> Labels:
         return dataset.task.labels(table)
     except ValueError as error:
         place = storage.join(dataset.uri, INDEX)
-        raise Failure(f"{place}: a label is none: {one_line(error)}; pack again") from None
+        raise Failure(f"{place}: invalid label: {one_line(error)}; pack again") from None
 
 
 def _table(place: str, rows: int) -> Any:

@@ -30,7 +30,7 @@ def check(options: ModelOptions, shape: Shape) -> None:
         )
     if options.weights and is_place(options.weights):
         if not storage.exists(options.weights):
-            raise UserError(f"model.weights={options.weights}: nothing there; check the path")
+            raise UserError(f"model.weights={options.weights}: not found; check the path")
     elif options.weights:
         check_name(options.name, options.weights)
 

@@ -48,7 +48,7 @@ class RunFolder:
     def check(self, config: RunConfig) -> int:
         """The epochs that an unfinished run of this name has behind it; 0 for a new run.
 
-        Raises `UserError` where the run is finished, or was begun with another config.
+        Raises `UserError` where the run is finished, or was started with a different config.
         """
         place = storage.join(self.uri, CONFIG)
         rows = self.history()
@@ -187,13 +187,13 @@ def with_resume_hint(error: Failure, saved: str | None) -> Failure:
     if saved is None or isinstance(error, Diverged):
         return error
     safe = f"safe: {saved}, and each later snapshot beside it"
-    return Failure(f"{error}; {safe}; the same command goes on from there")
+    return Failure(f"{error}; {safe}; run the same command again to continue from there")
 
 
 def _refuse_other_config(uri: str, old: RunConfig, new: RunConfig) -> None:
     differing = [key for key in old.differences(new) if not key.startswith(MAY_CHANGE)]
     if differing:
         raise UserError(
-            f"{uri}: was begun with another {', '.join(differing)}; "
+            f"{uri}: was started with a different {', '.join(differing)}; "
             "give a new run.name, or the old values"
         )

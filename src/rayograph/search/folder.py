@@ -81,7 +81,7 @@ class SweepFolder:
                 changed.append("space")
             if changed:
                 raise UserError(
-                    f"{self.uri}: was begun with another {', '.join(changed)}; "
+                    f"{self.uri}: was started with a different {', '.join(changed)}; "
                     "give a new run.name, or the old values"
                 )
         document = {"config": config.model_dump(mode="json"), "space": space.document()}

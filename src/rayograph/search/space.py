@@ -193,7 +193,7 @@ def _domain(place: str, key: str, value: Mapping[str, Any]) -> Domain:
         whole = one_line(f"{key}.{next(iter(value), '')}")
         raise UserError(f"{told}: write the whole key, such as {whole}")
     if len(value) != 1 or next(iter(value)) not in (*RANGES, *LISTS):
-        raise UserError(f"{told}: {one_line(dict(value))} is no domain; there are {kinds}")
+        raise UserError(f"{told}: unknown domain {one_line(dict(value))}; there are {kinds}")
     kind, given = next(iter(value.items()))
     if not isinstance(given, Sequence) or isinstance(given, str):
         raise UserError(f"{place}: {key}: {kind} takes a list, such as {kind}: [1, 2]")

@@ -127,7 +127,7 @@ def _explained_os(verb: str, uri: str, cause: BaseException) -> Exception:
     """The same for what a disk raised, or anything else."""
     what = f"{uri}: cannot {verb}"
     if isinstance(cause, (FileNotFoundError, NotADirectoryError)):
-        return NotFoundError(f"{uri}: nothing there; check the path")
+        return NotFoundError(f"{uri}: not found; check the path")
     if isinstance(cause, (PermissionError, IsADirectoryError)):
         return UserError(f"{what}: {cause.strerror}; check the path and its permissions")
     return Failure(f"{what}: {one_line(cause)}")
@@ -141,7 +141,7 @@ def _client_error(what: str, uri: str, error: Any) -> Exception:
             f"{uri}: the bucket {bucket} does not exist; create it or correct the name"
         )
     if code in _ABSENT:
-        return NotFoundError(f"{uri}: nothing there; check the key")
+        return NotFoundError(f"{uri}: not found; check the key")
     if code in _DENIED:
         return UserError(
             f"{what}: the store refused the credentials ({code}); check AWS_ACCESS_KEY_ID, "

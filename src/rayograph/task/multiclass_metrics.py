@@ -121,7 +121,7 @@ def _specificity(r: Resampled) -> Floats:
 
 
 def _balanced_accuracy(r: Resampled) -> Floats:
-    """The mean recall of the classes that occur; NaN of one class, or where a resample lacks one."""
+    """The mean recall of the classes that occur; NaN of only one, or if a resample lacks one."""
     occurring = np.flatnonzero(r.counts)
     truth = (r.of.truth[:, None] == occurring).astype(np.float64)
     right = truth * (r.of.decisions == r.of.truth)[:, None]
