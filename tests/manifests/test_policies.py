@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from rayograph import cli
 from rayograph.config import RunConfig
+from rayograph.console import app
 from rayograph.pack import prepare
 from tests import kube
 from tests.head import REPOSITORY
@@ -227,7 +227,7 @@ def _config(
 
     monkeypatch.setattr(prepare, "dataset", stop)
     with pytest.raises(Stop):
-        cli.app([word.replace(f"{place}/", f"{folder}/") for word in words])
+        app.app([word.replace(f"{place}/", f"{folder}/") for word in words])
     assert seen[0].run.storage.startswith("s3://")
     assert RunConfig.load(None, []).run.name != seen[0].run.name
     return seen[0]

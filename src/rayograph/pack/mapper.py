@@ -12,7 +12,6 @@ class Mapper(Protocol):
 
     def __call__(self, what: str, function: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
         """Yield `function(item)` for each of `items`; `what` names the work for people."""
-        ...
 
 
 def one_by_one(what: str, function: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:  # noqa: ARG001

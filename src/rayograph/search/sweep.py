@@ -61,15 +61,12 @@ class Screen(Protocol):
 
     def tell(self, text: str) -> None:
         """Show a line."""
-        ...
 
     def over(self, ledger: Ledger, at_once: int) -> AbstractContextManager[None]:
         """Show this ledger within a block; `at_once` trials find room together."""
-        ...
 
     def changed(self, trial: Trial) -> None:
         """Hear of a trial's change."""
-        ...
 
 
 def run(

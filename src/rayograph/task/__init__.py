@@ -42,53 +42,41 @@ class Task(Protocol):
     @property
     def outputs(self) -> int:
         """Logits of a sample."""
-        ...
 
     def encode(self, label: str) -> Labels:
         """The label int8 [k] of what a source says."""
-        ...
 
     def valid(self, labels: Labels) -> bool:
         """Whether labels [n, k] can be of this task."""
-        ...
 
     def columns(self, labels: Labels) -> Mapping[str, Sequence[Any]]:
         """The columns of `index.parquet` that hold labels [n, k]."""
-        ...
 
     def labels(self, table: Any) -> Labels:
         """The labels [n, k] that such columns hold; `ValueError` where they are none."""
-        ...
 
     def probabilities(self, logits: Floats) -> Floats:
         """Of logits [n, k]."""
-        ...
 
     def decide(self, probabilities: Floats, points: OperatingPoints) -> Any:
         """bool [n, k] of probabilities [n, k], by operating points if there are any."""
-        ...
 
     def operating_points(self, labels: Labels, logits: Floats) -> OperatingPoints:
         """The probabilities to decide from, as this split suggests; None if there are none."""
-        ...
 
     def confusion(self, labels: Labels, logits: Floats) -> Any:
         """Counts of samples by truth and decision."""
-        ...
 
     def quick(self, labels: Labels, logits: Floats) -> dict[str, float]:
         """Every metric without intervals, NaN where it is undefined."""
-        ...
 
     def evaluate(
         self, labels: Labels, logits: Floats, patients: Sequence[str], points: OperatingPoints
     ) -> dict[str, Estimate]:
         """Every metric with its interval; `ValueError` for what cannot be judged."""
-        ...
 
     def predictions(self, logits: Floats, points: OperatingPoints) -> Mapping[str, Any]:
         """What is said of new samples with logits [n, k], a column each."""
-        ...
 
 
 TASKS = {"multiclass": Multiclass}

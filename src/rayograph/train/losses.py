@@ -13,15 +13,12 @@ class Loss(Protocol):
 
     def __call__(self, logits: Tensor, labels: Tensor) -> Tensor:
         """The unweighted loss of each sample [n], in nats."""
-        ...
 
     def weights(self, labels: Tensor) -> Tensor | None:
         """What each sample's loss [n] counts in the gradient; None if all count the same."""
-        ...
 
     def correct(self, logits: Tensor, labels: Tensor) -> Tensor:
         """1 for each sample [n] that was judged right, else 0."""
-        ...
 
 
 class CrossEntropy:

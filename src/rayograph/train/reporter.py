@@ -19,23 +19,18 @@ class Reporter(Protocol):
 
     def latest(self) -> str | None:
         """The URI of the checkpoint to go on from, if there is one; asked on rank 0."""
-        ...
 
     def stopping(self) -> bool:
         """Whether the run shall end after the step under way, to go on another time."""
-        ...
 
     def preempted(self) -> bool:
         """Whether a machine is about to be taken away, so that to save is urgent; once a notice."""
-        ...
 
     def name(self, epoch: int) -> str:
         """The name of an epoch's checkpoint; rank 0's counts."""
-        ...
 
     def report(self, row: Mapping[str, Any], payload: CheckpointPayload | None) -> None:
         """Take an epoch's row; where there is a checkpoint, rank 0 brings it."""
-        ...
 
 
 class FolderReporter:

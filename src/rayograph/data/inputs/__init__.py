@@ -19,47 +19,37 @@ class Inputs(Protocol):
     @property
     def shape(self) -> tuple[int, ...]:
         """Of one sample."""
-        ...
 
     @property
     def dtype(self) -> np.dtype[Any]:
         """Of one sample."""
-        ...
 
     @property
     def column(self) -> str:
         """The name of its column in a shard."""
-        ...
 
     @property
     def arrow_type(self) -> Any:
         """The Arrow type of that column."""
-        ...
 
     @property
     def expected_bytes(self) -> int:
         """About what a stored sample takes."""
-        ...
 
     def encoded(self, samples: Samples) -> Any:
         """A column of samples [n, *shape], which become what a reader will see of them."""
-        ...
 
     def decoder(self, column: Any, where: str) -> Decode:
         """What puts a sample of a column into a slot; `Failure` that says `where` if it cannot."""
-        ...
 
     def moments(self, samples: Samples) -> Moments:
         """The moments of samples [n, *shape]."""
-        ...
 
     def possible(self, moments: Moments, rows: int) -> bool:
         """Whether so many samples can have these moments."""
-        ...
 
     def describe(self, moments: Moments) -> dict[str, str | float]:
         """What people want to know of samples with these moments, by name."""
-        ...
 
 
 AnyInputs = FilmInputs  # a union, told apart by `kind`, once there are several

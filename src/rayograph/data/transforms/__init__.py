@@ -21,11 +21,9 @@ class Transform(Protocol):
 
     def train(self, samples: Tensor, draws: Tensor) -> Tensor:
         """Packed samples [n, …] and draws [n, draws] in, what training sees out, float32."""
-        ...
 
     def evaluate(self, samples: Tensor) -> Tensor:
         """Packed samples [n, …] in, what evaluation sees out, float32."""
-        ...
 
 
 def build(spec: TransformSpec, options: AugmentOptions | None = None) -> Transform:
