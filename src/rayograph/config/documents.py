@@ -20,7 +20,8 @@ LONGEST = 200_000  # characters of a document, of which PyYAML reads 50,000 a se
 class _TextLoader(yaml.BaseLoader):
     """Reads every scalar as text, but for null; a tag constructs nothing; a key appears once.
 
-    There are no aliases: a few lines of them stand for any number of values.
+    There are no aliases: a few lines of them stand for any number of values. `BaseLoader` alone
+    takes the last of two equal keys without a word, and 0.7 s for 3,000 brackets.
     """
 
     def fetch_more_tokens(self) -> None:

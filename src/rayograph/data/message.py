@@ -1,4 +1,8 @@
-"""What an Arrow message says of itself, read by hand: pyarrow tells it only after it has acted."""
+"""What an Arrow message says of itself, read by hand: pyarrow tells it only after it has acted.
+
+Seen with pyarrow 26: a compressed record batch of 8,440 bytes became 268 MB in `read_record_batch`;
+`ipc.Message` gives its metadata as bytes, and nothing in pyarrow reads the compression in them.
+"""
 
 import struct
 

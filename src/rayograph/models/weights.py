@@ -69,9 +69,10 @@ def _read(name: str, weights: str) -> dict[str, Tensor]:
 def plain(data: bytes, place: str) -> Any:
     """What `torch.save` wrote, if it is tensors and plain values only; runs no code.
 
-    `weights_only` alone calls whatever makes tensors or bytes, of any size that the file says; so
-    the pickle may name nothing but what puts a stored tensor together again, and nothing is
-    compressed. Raises `UserError`, naming `place`.
+    `weights_only` alone calls whatever makes tensors or bytes, of any size that the file says (with
+    torch 2.15 a file of 1 kB became a bytearray of 976 MB, a compressed one of 40 kB 40 MB of
+    zeros); so the pickle may name nothing but what puts a stored tensor together again, and nothing
+    is compressed. Raises `UserError`, naming `place`.
     """
     try:
         for found in _pickles(data):

@@ -2,7 +2,8 @@
 
 HTTP/1.1 as far as it takes to read bytes: one request, one answer 206 of a known length. Whatever
 else a store, or a proxy on the way to it, has to say is `Refused`, and boto3 asks again. What that
-saves: `python -m benchmarks.serving`.
+saves, in requests of 1 MiB to SeaweedFS: 0.28 ms of CPU a MiB, `http.client` 0.42, urllib3 0.79
+(`python -m benchmarks.clients`), so 9 µs of the reader's 75 for a raw 256² film.
 """
 
 import os

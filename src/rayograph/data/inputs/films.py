@@ -13,9 +13,7 @@ from rayograph.data.moments import Moments
 from rayograph.errors import Failure
 
 Films = npt.NDArray[np.uint8]
-BASELINE = b"\xc0"
-BEFORE = (b"\xe0", b"\xdb", b"\xc4", BASELINE)  # segments that may come before and with it
-HEAD = 1024  # bytes, in which they are
+PROGRESSIVE = (b"\xff\xc2", b"\xff\xca")  # such a frame begins; no baseline data has these bytes
 
 
 class FilmInputs(BaseModel, frozen=True, extra="forbid"):
@@ -110,23 +108,13 @@ class FilmInputs(BaseModel, frozen=True, extra="forbid"):
 def decode(data: Any, into: Films) -> None:
     """One JPEG into `into`, uint8 [size, size]; `ValueError` where it is none of that size.
 
-    It must be of the kind that we write, baseline and gray: a progressive one may tell its decoder
-    to go over all pixels once more for every few bytes.
+    It must be of the kind that we write, gray and not progressive: each scan of a progressive one
+    goes over all pixels once more, and a few bytes are a scan.
     """
-    height, width = _shape(bytes(data[:HEAD]))
-    if (height, width) != into.shape:
-        raise ValueError(f"a JPEG of {width}×{height} where {into.shape} should be")
-    simplejpeg.decode_jpeg(data, "GRAY", buffer=into)
-
-
-def _shape(head: bytes) -> tuple[int, int]:
-    """Height and width that a baseline gray JPEG's header gives; `ValueError` for another kind."""
-    place = 2
-    while head[place : place + 1] == b"\xff" and (kind := head[place + 1 : place + 2]) in BEFORE:
-        place += 2 + int.from_bytes(head[place + 2 : place + 4])
-        if kind == BASELINE:
-            frame = head[place - 11 : place]
-            if len(frame) == 11 and frame[7] == 1:
-                return int.from_bytes(frame[3:5]), int.from_bytes(frame[5:7])
-            break
-    raise ValueError("not a baseline gray JPEG")
+    whole = bytes(data)
+    height, width, colours, _ = simplejpeg.decode_jpeg_header(whole)
+    if (height, width, colours) != (*into.shape, "Gray"):
+        raise ValueError(f"a {colours} JPEG of {width}×{height}, not a gray one of {into.shape}")
+    if any(marker in whole for marker in PROGRESSIVE):
+        raise ValueError("a progressive JPEG")
+    simplejpeg.decode_jpeg(whole, "GRAY", buffer=into)
