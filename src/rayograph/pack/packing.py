@@ -110,7 +110,8 @@ def _tasks(
         rows.sort(key=lambda item: _rank(options.seed, item.sample_id))
         for number, start in enumerate(range(0, len(rows), shard_rows)):
             items = tuple(rows[start : start + shard_rows])
-            samples = tuple(scanned[item.sample_id].sample for item in items)
+            kept = [s for item in items if (s := scanned[item.sample_id].sample) is not None]
+            samples = np.stack(kept) if kept else None
             labels = np.stack([encode(item.label) for item in items])
             yield ShardTask(dest, name, number, items, samples, labels, inputs, recipe, batch_rows)
 

@@ -31,7 +31,7 @@ class ShardTask:
     part: str
     number: int
     items: tuple[SourceItem, ...]
-    samples: tuple[Samples | None, ...] = field(repr=False)
+    samples: Samples | None = field(repr=False)  # [n, *shape]
     labels: npt.NDArray[np.int8]  # [n, k]
     inputs: Inputs
     recipe: Recipe
@@ -60,17 +60,10 @@ class Packed:
 
 def write_shard(task: ShardTask) -> Packed:
     """Put a shard's samples into storage; those that no scan has kept are read and decoded."""
-    kept: list[int] = []
-    rejected: dict[int, str] = {}
-    samples = np.empty((len(task.items), *task.inputs.shape), task.inputs.dtype)
-    for i, (item, sample) in enumerate(zip(task.items, task.samples, strict=True)):
-        try:
-            found = decode(storage.read(item.uri), task.recipe) if sample is None else sample
-            samples[len(kept)] = found
-            kept.append(i)
-        except UnusableError as error:
-            rejected[i] = str(error)
-    samples = samples[: len(kept)]
+    samples = task.samples
+    kept, rejected = list(range(len(task.items))), dict[int, str]()
+    if samples is None:
+        kept, rejected, samples = _decoded(task)
     column = task.inputs.encoded(samples)
     batches, data = _serialized(task, kept, column)
     storage.write(storage.join(task.dest, task.path), data)
@@ -83,6 +76,20 @@ def write_shard(task: ShardTask) -> Packed:
     )
     hashes, thumbs = looks(samples)
     return Packed(shard, tuple(kept), rejected, task.inputs.moments(samples), hashes, thumbs)
+
+
+def _decoded(task: ShardTask) -> tuple[list[int], dict[int, str], Samples]:
+    """Which of a task's originals can be used, why the others cannot, and the samples."""
+    kept: list[int] = []
+    rejected: dict[int, str] = {}
+    samples = np.empty((len(task.items), *task.inputs.shape), task.inputs.dtype)
+    for i, item in enumerate(task.items):
+        try:
+            samples[len(kept)] = decode(storage.read(item.uri), task.recipe)
+            kept.append(i)
+        except UnusableError as error:
+            rejected[i] = str(error)
+    return kept, rejected, samples[: len(kept)]
 
 
 def _serialized(

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special
 
 from rayograph.task.estimate import Estimate, multiplicities, percentile, wilson
 from rayograph.task.labels import ABSENT, PRESENT, Labels
@@ -62,7 +61,9 @@ class Multiclass:
 
     def probabilities(self, logits: AnyFloats) -> Floats:
         """Probabilities [n, k] in float64 of logits [n, k]; ValueError for unusable logits."""
-        return np.asarray(special.softmax(_checked(logits), axis=1))
+        from scipy.special import softmax
+
+        return np.asarray(softmax(_checked(logits), axis=1))
 
     def decide(
         self, probabilities: Floats, points: tuple[float, ...] | None = None
@@ -165,10 +166,12 @@ class Multiclass:
     def _judged(
         self, labels: Labels, logits: AnyFloats, points: tuple[float, ...] | None
     ) -> Predictions:
+        from scipy.special import log_softmax
+
         truth = _checked_truth(labels, logits)
         values = _checked(logits)
         probabilities = self.probabilities(values)
-        losses = -special.log_softmax(values, axis=1)[np.arange(len(truth)), truth]
+        losses = -log_softmax(values, axis=1)[np.arange(len(truth)), truth]
         decisions = self.decide(probabilities).argmax(axis=1)
         called = None if points is None else self.decide(probabilities, points).argmax(axis=1)
         return Predictions(truth, probabilities, losses, decisions, called)

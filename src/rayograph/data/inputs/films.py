@@ -86,9 +86,8 @@ class FilmInputs(BaseModel, frozen=True, extra="forbid"):
 
     def moments(self, samples: Films) -> Moments:
         """The exact moments of all gray levels, 0 to 255."""
-        histogram = np.bincount(samples.ravel(), minlength=256)
-        levels = np.arange(256, dtype=np.int64)
-        total, square = int(histogram @ levels), int(histogram @ levels**2)
+        square = sum(int(np.square(film, dtype=np.uint16).sum(dtype=np.int64)) for film in samples)
+        total = int(samples.sum(dtype=np.int64))
         return Moments(count=samples.size, sum=(total,), square=(square,))
 
     def possible(self, moments: Moments, rows: int) -> bool:
