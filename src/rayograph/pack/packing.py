@@ -50,7 +50,7 @@ def pack(
     recipe = ImageRecipe(size=options.size, resize=options.resize)
     quality = options.quality if options.codec == "jpeg" else None
     inputs = FilmInputs(size=options.size, codec=options.codec, quality=quality)
-    scanned = scan(source.items, recipe, int(np.prod(inputs.shape)), mapper)
+    scanned = scan(source.items, recipe, inputs, mapper)
     rejected = {name: found.problem for name, found in scanned.items() if found.problem}
     _check_rejected(rejected, len(source.items), options)
     usable = [item for item in source.items if item.sample_id not in rejected]

@@ -6,6 +6,7 @@ again when its shard is written.
 """
 
 import hashlib
+import math
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from rayograph import storage
-from rayograph.data.inputs import Samples
+from rayograph.data.inputs import Inputs, Samples
 from rayograph.data.recipe import Recipe
 from rayograph.pack.decode import UnusableError, decode
 from rayograph.pack.mapper import Mapper
@@ -38,6 +39,7 @@ class ScanTask:
 
     uris: tuple[str, ...]
     recipe: Recipe
+    inputs: Inputs
     keep: bool
 
 
@@ -56,20 +58,21 @@ class ScannedChunk:
 
 
 def scan(
-    items: Sequence[SourceItem], recipe: Recipe, sample_bytes: int, mapper: Mapper
+    items: Sequence[SourceItem], recipe: Recipe, inputs: Inputs, mapper: Mapper
 ) -> dict[str, Scanned]:
     """What was seen of each item, by its id; samples are kept where memory holds all of them."""
     free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    keep = len(items) * sample_bytes <= SHARE * free
+    keep = len(items) * math.prod(inputs.shape) * inputs.dtype.itemsize <= SHARE * free
     chunks = [items[i : i + CHUNK] for i in range(0, len(items), CHUNK)]
-    tasks = [ScanTask(tuple(item.uri for item in chunk), recipe, keep) for chunk in chunks]
+    tasks = [ScanTask(tuple(item.uri for item in chunk), recipe, inputs, keep) for chunk in chunks]
     found = (scanned for chunk in mapper("reading", scan_chunk, tasks) for scanned in chunk.each())
     return {item.sample_id: scanned for item, scanned in zip(items, found, strict=True)}
 
 
 def scan_chunk(task: ScanTask) -> ScannedChunk:
     """Read each original of a task once."""
-    samples = np.zeros((len(task.uris), *task.recipe.shape), np.uint8) if task.keep else None
+    shape, dtype = (len(task.uris), *task.inputs.shape), task.inputs.dtype
+    samples = np.zeros(shape, dtype) if task.keep else None
     hashes, problems = [], []
     for i, uri in enumerate(task.uris):
         digest, problem = "", None
