@@ -234,7 +234,7 @@ def test_a_manifest_that_lies_is_refused(few: Path, tmp_path: Path) -> None:
 @needs_real_films
 def test_a_real_table_of_adult_films_packs(tmp_path: Path) -> None:
     options = PackOptions(
-        size=64, label_column="sex", patient_column="patient_id", split_column="nope"
+        size=64, label_column="sex", negative="F", patient_column="patient_id", split_column="nope"
     )
     found = packing(SHARED / "nih14" / "manifest.csv", tmp_path / "d", options)
     assert sum(part.rows for part in found.manifest.parts.values()) == 140

@@ -44,8 +44,8 @@ class PackOptions(SourceOptions):
     """unreadable films that are tolerated; null: 1 % of the films, at least 10 [films]"""
 
     negative: str | None = None
-    """class that means `nothing found`; null: the one named normal, negative, healthy or no
-    finding, else the first by name [class]"""
+    """class that means `nothing found`; null: the one whose name says so (normal, healthy, 0,
+    non-X, No_X, …) [class]"""
 
     patient_pattern: str | None = None
     """regular expression on a film's path; its first group is the patient (folders) [regex]"""

@@ -32,6 +32,8 @@ def pack(
         manifest = packing.pack(films, dest, options, mapper, overwrite)
     counts = ", ".join(f"{name} {part.rows}" for name, part in manifest.parts.items())
     say.print(f"packed {counts} films into {storage.absolute(dest)}")
+    negative, *others = manifest.classes
+    say.print(f"negative class (nothing found): {negative}; the others: {', '.join(others)}")
     for finding in manifest.findings:
         say.print(f"finding: {finding.message}")
 

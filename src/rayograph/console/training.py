@@ -62,6 +62,8 @@ def train(
         from rayograph.cluster import launch, session
 
         folder, dataset = launch.prepare_run(config)
+        negative, *others = dataset.manifest.classes
+        say.print(f"negative class: {negative}; the others: {', '.join(others)}")
         try:
             with session.connected(config.cluster.most * config.cluster.cpus_per_worker):
                 if missing := launch.missing(config.cluster):

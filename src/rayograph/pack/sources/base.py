@@ -2,13 +2,14 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Any
 
 from rayograph import storage
 from rayograph.data.manifest import Finding
-from rayograph.errors import UserError, one_line
+from rayograph.errors import UserError
+from rayograph.pack import labels
 from rayograph.pack.decode import SUFFIXES
 
 PARTS = {
@@ -16,7 +17,6 @@ PARTS = {
     "val": "val", "valid": "val", "validation": "val",
     "test": "test", "testing": "test",
 }  # fmt: skip
-NEGATIVE = ("normal", "negative", "healthy", "no finding", "no_finding", "none")
 
 
 @dataclass(frozen=True)
@@ -70,14 +70,10 @@ def patients_unknown(message: str) -> tuple[Finding, ...]:
     return (Finding(kind="patients_unknown", message=message),)
 
 
-def classes_of(uri: str, items: Sequence[SourceItem], negative: str | None) -> tuple[str, ...]:
-    """The classes by name, the negative one first; `UserError` where there is only one."""
-    names = sorted({item.label for item in items})
-    if len(names) < 2:
-        raise UserError(
-            f"{uri}: only the class {one_line(names[0])}; a classifier needs two or more"
-        )
-    if negative is not None and negative not in names:
-        raise UserError(f"pack.negative={negative}: no such class; there are {one_line(names)}")
-    first = negative or next((n for n in names if n.lower() in NEGATIVE), names[0])
-    return (first, *(name for name in names if name != first))
+def labelled(
+    uri: str, items: Sequence[SourceItem], negative: str | None
+) -> tuple[tuple[SourceItem, ...], tuple[str, ...], tuple[Finding, ...]]:
+    """Items with their class's one spelling, the classes (negative first), and what was odd."""
+    spelling, findings = labels.spellings(uri, [item.label for item in items])
+    found = tuple(replace(item, label=spelling[item.label]) for item in items)
+    return found, labels.ordered(uri, list(spelling.values()), negative), findings

@@ -11,8 +11,8 @@ from rayograph.pack.sources.base import (
     PARTS,
     Source,
     SourceItem,
-    classes_of,
     files_below,
+    labelled,
     patients_unknown,
 )
 
@@ -33,7 +33,8 @@ def open_folders(uri: str, options: PackOptions) -> Source:
         )
         for name, path, patient in zip(names, paths, patients, strict=True)
     )
-    return Source(uri, items, classes_of(uri, items, options.negative), findings, ignored)
+    items, classes, odd = labelled(uri, items, options.negative)
+    return Source(uri, items, classes, findings + odd, ignored)
 
 
 def _depth(uri: str, paths: list[PurePosixPath]) -> int:

@@ -15,7 +15,8 @@ from rayograph import storage
 from rayograph.config import PackOptions, SourceOptions
 from rayograph.data.manifest import Finding
 from rayograph.errors import UserError, one_line
-from rayograph.pack.sources.base import PARTS, Source, SourceItem, classes_of, patients_unknown
+from rayograph.pack import labels
+from rayograph.pack.sources.base import PARTS, Source, SourceItem, labelled, patients_unknown
 
 
 def is_table(uri: str) -> bool:
@@ -39,7 +40,8 @@ def open_table(uri: str, options: PackOptions) -> Source:
     findings: tuple[Finding, ...] = ()
     if patient == "none":
         findings = patients_unknown("pack.patient_column=none: each film is its own patient")
-    _check_rows(uri, {name: columns[name] for name in wanted}, options.path_column)
+    named = {name: columns[name] for name in wanted}
+    _check_rows(uri, named, options.path_column, options.label_column)
     patients = columns[options.path_column if patient == "none" else patient]
     splits = columns.get(options.split_column) or [None] * table.num_rows
     metadata = [name for name in columns if name not in (*wanted, options.split_column)]
@@ -56,7 +58,8 @@ def open_table(uri: str, options: PackOptions) -> Source:
             zip(columns[options.path_column], columns[options.label_column], strict=True)
         )
     )
-    return Source(uri, items, classes_of(uri, items, options.negative), findings)
+    items, classes, odd = labelled(uri, items, options.negative)
+    return Source(uri, items, classes, findings + odd)
 
 
 def paths_of(uri: str, options: SourceOptions) -> list[tuple[str, str]]:
@@ -104,10 +107,16 @@ def _read(uri: str, wanted: list[str], *optional: str) -> Any:
     return table
 
 
-def _check_rows(uri: str, columns: dict[str, Sequence[Any]], path_column: str) -> None:
+def _check_rows(
+    uri: str,
+    columns: dict[str, Sequence[Any]],
+    path_column: str,
+    label_column: str | None = None,
+) -> None:
     """No wanted value is empty, and no film is named twice."""
     for name, values in columns.items():
-        empty = [i for i, value in enumerate(values) if not value]
+        unknown = labels.is_missing if name == label_column else lambda value: not value
+        empty = [i for i, value in enumerate(values) if unknown(value)]
         if empty:
             raise UserError(
                 f"{uri}: {len(empty)} rows have no {name}, the first is row {empty[0] + 1}; "
