@@ -43,8 +43,9 @@ class _TextLoader(yaml.BaseLoader):
         return mapping
 
 
+NULLS = ("~", "null", "Null", "NULL", "")
 _TextLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:null", re.compile(r"^(~|null|Null|NULL|)$"), ["~", "n", "N", ""]
+    "tag:yaml.org,2002:null", re.compile(f"^({'|'.join(NULLS)})$"), ["~", "n", "N", ""]
 )
 _TextLoader.add_constructor("tag:yaml.org,2002:null", lambda _loader, _node: None)
 

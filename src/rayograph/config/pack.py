@@ -8,10 +8,16 @@ from rayograph.config.base import Options
 
 
 class SourceOptions(Options):
-    """How a table names its films."""
+    """Which films a source has, and how a table names them."""
 
     path_column: str = "path"
     """column of file paths (tables) [column]"""
+
+    root: str | None = None
+    """folder that the paths are relative to (tables); null: the table's own [URI]"""
+
+    exclude: tuple[str, ...] = ()
+    """files to leave out, such as `*/masks/*` (folders) [patterns of paths]"""
 
 
 class PackOptions(SourceOptions):

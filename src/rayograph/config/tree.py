@@ -104,7 +104,8 @@ class Config(Options):
             options = tree[group] = {}
         if not isinstance(options, dict):
             raise UserError(f"{group}: must hold options, not {one_line(options)}")
-        options[name] = documents.parsed(value, override)
+        plain = cls.fields()[key].annotation in (str, str | None) and value not in documents.NULLS
+        options[name] = value if plain else documents.parsed(value, override)
 
     @classmethod
     def _refusal(cls, error: ValidationError) -> str:

@@ -17,7 +17,7 @@ from rayograph.pack.mapper import Mapper
 T = TypeVar("T")
 R = TypeVar("R")
 
-say = Console(stderr=True, highlight=False, soft_wrap=True)
+say = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 _result = sys.stdout
 
 
@@ -25,7 +25,7 @@ def keep_standard_output(redirect: bool) -> None:
     """Keep the real standard output for the result; `redirect` sends all else to standard error."""
     global _result  # noqa: PLW0603
     sys.stdout.flush()
-    _result = os.fdopen(os.dup(1), "w")
+    _result = os.fdopen(os.dup(1), "w", errors="replace")  # a terminal may know few letters
     if redirect:
         os.dup2(2, 1)
 

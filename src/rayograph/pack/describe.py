@@ -49,7 +49,7 @@ def manifest(
     inputs: Inputs,
     samples: Sequence[PackedSample],
     results: Sequence[Packed],
-    rejected: int,
+    rejected: Mapping[str, str],
 ) -> Manifest:
     """The manifest of what was packed, with its fingerprint."""
     parts = dict(_parts(source.classes, samples, results))
@@ -60,11 +60,37 @@ def manifest(
         recipe=recipe,
         parts=parts,
         splits={name: (name,) for name in parts},
-        findings=source.findings + tuple(_leaks(samples, results)),
+        findings=(
+            *source.findings,
+            *_left_out(source, rejected),
+            *_absent(parts),
+            *_leaks(samples, results),
+        ),
         ignored=dict(source.ignored),
-        rejected=rejected,
+        rejected=len(rejected),
     )
     return found.model_copy(update={"fingerprint": found.computed_fingerprint()})
+
+
+def _left_out(source: Source, rejected: Mapping[str, str]) -> Iterator[Finding]:
+    """What the source has that was not packed."""
+    if rejected:
+        name, reason = next(iter(rejected.items()))
+        message = f"{len(rejected)} films rejected; the first is {name}: {reason}"
+        yield Finding(kind="rejected", message=message, films=tuple(rejected)[:NAMED])
+    if source.ignored:
+        kinds = sorted(source.ignored.items(), key=lambda item: -item[1])[:NAMED]
+        told = ", ".join(f"{suffix} {count}" for suffix, count in kinds)
+        message = f"{sum(source.ignored.values())} files are no films by their names: {told}"
+        yield Finding(kind="ignored", message=message)
+
+
+def _absent(parts: Mapping[str, Part]) -> Iterator[Finding]:
+    """Splits that have no films: nothing can be chosen, or judged, by them."""
+    for name, use in (("val", "the best epoch is chosen by"), ("test", "a model is judged by")):
+        if name not in parts:
+            message = f"no {name} films, which {use}: too few patients to take some from training"
+            yield Finding(kind="no_films", message=message)
 
 
 def _parts(

@@ -16,6 +16,7 @@ from rayograph.pack.describe import PackedSample
 from rayograph.pack.shard import Packed
 from rayograph.pack.sources import Source
 
+RESERVED = ("labels", "logits")  # columns of predictions.parquet, which has the index's, too
 SHEET_COLUMNS, SHEET_ROWS, SHEET_FILM = 12, 6, 96
 
 
@@ -32,7 +33,9 @@ def index(samples: Sequence[PackedSample], manifest: Manifest) -> bytes:
         "sha256": [sample.sha256 for sample in samples],
     }
     for name in samples[0].item.metadata:
-        key = f"source_{name}" if name in columns else name
+        key = name
+        while key in columns or key in RESERVED:
+            key = f"source_{key}"
         columns[key] = [sample.item.metadata[name] for sample in samples]
     return _parquet(pa.table(columns))
 

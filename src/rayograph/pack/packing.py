@@ -56,7 +56,7 @@ def pack(
     usable = [item for item in source.items if item.sample_id not in rejected]
     parts = split.assign(source, usable, [scanned[i.sample_id].sha256 for i in usable], options)
     pairs = list(zip(usable, parts, strict=True))
-    _check_classes(source, [item.label for item, part in pairs if part == "train"])
+    _check_classes(source, [item.label for item, part in pairs if part == "train"], rejected)
     tasks = list(_tasks(dest, pairs, scanned, source.classes, inputs, recipe, options))
     storage.delete([storage.join(dest, dataset.MANIFEST)])  # until the new one, nothing is valid
     results = list(mapper("packing", write_shard, tasks))
@@ -64,8 +64,8 @@ def pack(
         rejected |= {one.items[i].sample_id: reason for i, reason in packed.rejected.items()}
     _check_rejected(rejected, len(source.items), options)
     samples = describe.stored(tasks, results, scanned)
-    _check_classes(source, [s.item.label for s in samples if s.part == "train"])
-    manifest = describe.manifest(dest, source, recipe, inputs, samples, results, len(rejected))
+    _check_classes(source, [s.item.label for s in samples if s.part == "train"], rejected)
+    manifest = describe.manifest(dest, source, recipe, inputs, samples, results, rejected)
     for name, data in {
         dataset.INDEX: documents.index(samples, manifest),
         dataset.REJECTED: documents.rejections(source, rejected),
@@ -133,15 +133,21 @@ def _check_rejected(rejected: Mapping[str, str], films: int, options: PackOption
     limit = max(10, films // 100) if options.max_rejected is None else options.max_rejected
     if len(rejected) > limit or len(rejected) == films:
         name, reason = next(iter(rejected.items()))
+        rule = f", more than {limit} (pack.max_rejected)" if len(rejected) < films else ""
         raise UserError(
-            f"{len(rejected)} of {films} films cannot be used, more than {limit} "
-            f"(pack.max_rejected); the first is {name}: {reason}"
+            f"{len(rejected)} of {films} films cannot be used{rule}; the first is {name}: {reason}"
         )
 
 
-def _check_classes(source: Source, training: Sequence[str]) -> None:
+def _check_classes(source: Source, training: Sequence[str], rejected: Mapping[str, str]) -> None:
     for name in source.classes:
         if name not in set(training):
+            own = [item.sample_id for item in source.items if item.label == name]
+            if all(sample in rejected for sample in own):
+                raise UserError(
+                    f"{source.uri}: none of the {len(own)} films of {name} can be used; the first "
+                    f"is {own[0]}: {rejected[own[0]]}"
+                )
             raise UserError(
                 f"{source.uri}: the class {name} never occurs in training, so it cannot be "
                 "learned; give it training films or leave it out"

@@ -82,7 +82,7 @@ def scan_chunk(task: ScanTask) -> ScannedChunk:
             if samples is not None:
                 samples[i] = decode(original, task.recipe)
         except storage.NotFoundError:
-            problem = "no such file"
+            problem = f"no such file: {uri}"
         except UnusableError as error:
             problem = str(error)
         hashes.append(digest)

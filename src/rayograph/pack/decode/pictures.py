@@ -12,7 +12,7 @@ from rayograph.data.recipe import ImageRecipe
 from rayograph.errors import one_line
 
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP")
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".dcm", ".dicom")
+SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".dcm", ".dicom")
 MAX_PIXELS = 50_000_000  # a film has 20 million at most; more is a decompression bomb
 MAX_SIDE = 65_535  # Pillow takes 48 bytes for each pixel of a side that it shrinks
 

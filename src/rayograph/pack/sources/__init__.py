@@ -8,7 +8,8 @@ from rayograph.errors import UserError
 from rayograph.pack.decode import SUFFIXES
 from rayograph.pack.sources.base import Source, SourceItem, files_below
 from rayograph.pack.sources.folders import open_folders
-from rayograph.pack.sources.table import is_table, open_table, paths_of
+from rayograph.pack.sources.reading import is_table
+from rayograph.pack.sources.table import open_table, paths_of
 
 __all__ = ["Source", "SourceItem", "open_source", "unlabelled"]
 
@@ -32,4 +33,4 @@ def unlabelled(uri: str, options: SourceOptions) -> list[tuple[str, str]]:
         return [(PurePosixPath(uri).name, uri)]
     if is_table(uri):
         return paths_of(uri, options)
-    return [(name, storage.join(uri, name)) for name in files_below(uri)[0]]
+    return list(files_below(uri, options.exclude)[0].items())

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatch
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -14,7 +15,7 @@ from rayograph.pack.decode import SUFFIXES
 
 PARTS = {
     "train": "train", "training": "train",
-    "val": "val", "valid": "val", "validation": "val",
+    "val": "val", "valid": "val", "validate": "val", "validation": "val", "dev": "val",
     "test": "test", "testing": "test",
 }  # fmt: skip
 
@@ -47,19 +48,23 @@ class Source:
         return self.items[0].split is not None
 
 
-def files_below(uri: str) -> tuple[list[str], dict[str, int]]:
-    """The films below a folder, by name, and how many other files by suffix.
+def files_below(uri: str, exclude: Sequence[str]) -> tuple[dict[str, str], dict[str, int]]:
+    """The films below a folder, name → URI, and how many other files by suffix.
 
-    A file is a film by its suffix; hidden files are none.
+    A file is a film by its suffix; hidden files are none, nor is what a pattern excludes. Keys of
+    an object store are taken as they are, whatever slashes they have.
     """
-    films, ignored = [], Counter[str]()
+    films, ignored = {}, Counter[str]()
     for entry in storage.listing(uri):
-        path = PurePosixPath(entry.uri.removeprefix(storage.join(uri, "")))
+        name = entry.uri.removeprefix(storage.join(uri, ""))
+        path = PurePosixPath(name)
         hidden = any(part.startswith((".", "__MACOSX")) for part in path.parts)
-        if hidden or path.suffix.lower() not in SUFFIXES:
+        if any(fnmatch(name, pattern) for pattern in exclude):
+            ignored["excluded"] += 1
+        elif hidden or path.suffix.lower() not in SUFFIXES:
             ignored[path.suffix.lower() or path.name] += 1
         else:
-            films.append(str(path))
+            films[name] = entry.uri
     if not films:
         raise UserError(f"{uri}: no film found; films end in {', '.join(SUFFIXES)}")
     return films, dict(ignored)

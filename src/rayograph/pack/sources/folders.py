@@ -1,9 +1,9 @@
 """Class folders, optionally under train/, val/, test/."""
 
 import re
+from collections.abc import Iterator
 from pathlib import PurePosixPath
 
-from rayograph import storage
 from rayograph.config import PackOptions
 from rayograph.data.manifest import Finding
 from rayograph.errors import UserError
@@ -19,14 +19,15 @@ from rayograph.pack.sources.base import (
 
 def open_folders(uri: str, options: PackOptions) -> Source:
     """List CLASS/film or PART/CLASS/film."""
-    names, ignored = files_below(uri)
+    found, ignored = files_below(uri, options.exclude)
+    names = list(found)
     paths = [PurePosixPath(name) for name in names]
     depth = _depth(uri, paths)
     patients, findings = _patients(uri, names, options.patient_pattern)
     items = tuple(
         SourceItem(
             sample_id=name,
-            uri=storage.join(uri, name),
+            uri=found[name],
             label=path.parts[depth],
             patient_id=patient,
             split=PARTS[path.parts[0].lower()] if depth else None,
@@ -34,7 +35,18 @@ def open_folders(uri: str, options: PackOptions) -> Source:
         for name, path, patient in zip(names, paths, patients, strict=True)
     )
     items, classes, odd = labelled(uri, items, options.negative)
-    return Source(uri, items, classes, findings + odd, ignored)
+    return Source(uri, items, classes, findings + odd + tuple(_masks(names)), ignored)
+
+
+def _masks(names: list[str]) -> Iterator[Finding]:
+    """Lung masks beside the films, as in Kaggle's COVID-19 Radiography Database."""
+    masks = [name for name in names if re.search(r"(^|/)masks?/", name, re.IGNORECASE)]
+    if masks and len(masks) < len(names):
+        message = (
+            f"{len(masks)} files in folders of masks are packed as films, the first is {masks[0]}; "
+            "'pack.exclude=[\"*/masks/*\"]' leaves them out"
+        )
+        yield Finding(kind="masks", message=message, films=tuple(masks[:20]))
 
 
 def _depth(uri: str, paths: list[PurePosixPath]) -> int:

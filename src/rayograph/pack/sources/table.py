@@ -1,15 +1,8 @@
 """A CSV or Parquet table with a row a film."""
 
-import io
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import PurePosixPath
 from typing import Any
-
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.csv
-import pyarrow.parquet as pq
 
 from rayograph import storage
 from rayograph.config import PackOptions, SourceOptions
@@ -17,11 +10,7 @@ from rayograph.data.manifest import Finding
 from rayograph.errors import UserError, one_line
 from rayograph.pack import labels
 from rayograph.pack.sources.base import PARTS, Source, SourceItem, labelled, patients_unknown
-
-
-def is_table(uri: str) -> bool:
-    """Whether a place is a table, by its suffix."""
-    return PurePosixPath(uri).suffix.lower() in (".csv", ".parquet")
+from rayograph.pack.sources.reading import read_table
 
 
 def open_table(uri: str, options: PackOptions) -> Source:
@@ -35,7 +24,7 @@ def open_table(uri: str, options: PackOptions) -> Source:
     wanted = [options.path_column, options.label_column]
     if patient != "none":
         wanted.append(patient)
-    table = _read(uri, wanted, options.split_column)
+    table = read_table(uri, wanted, [options.split_column])
     columns = {name: table.column(name).to_pylist() for name in table.column_names}
     findings: tuple[Finding, ...] = ()
     if patient == "none":
@@ -48,7 +37,7 @@ def open_table(uri: str, options: PackOptions) -> Source:
     items = tuple(
         SourceItem(
             sample_id=path,
-            uri=_place(uri, path),
+            uri=_place(uri, path, options.root),
             label=label,
             patient_id=patients[i],
             split=_part(uri, splits[i]),
@@ -65,46 +54,18 @@ def open_table(uri: str, options: PackOptions) -> Source:
 def paths_of(uri: str, options: SourceOptions) -> list[tuple[str, str]]:
     """Name and URI of every film of a table, without labels."""
     column = options.path_column
-    paths = _read(uri, [column]).column(column).to_pylist()
+    paths = read_table(uri, [column], []).column(column).to_pylist()
     _check_rows(uri, {column: paths}, column)
-    return [(path, _place(uri, path)) for path in paths]
+    return [(path, _place(uri, path, options.root)) for path in paths]
 
 
-def _place(table: str, path: str) -> str:
-    """Where a film of a table lies: relative to the table, unless it says otherwise."""
+def _place(table: str, path: str, root: str | None) -> str:
+    """Where a film of a table is: in `root`, else beside the table, unless it says otherwise."""
     if path.startswith("/") or "://" in path:
         return path
-    return storage.below(storage.parent(table), path)
-
-
-def _read(uri: str, wanted: list[str], *optional: str) -> Any:
-    """A table whose `wanted` columns, and the optional ones that it has, are text."""
-    text = [*wanted, *optional]
-    data = io.BytesIO(storage.read(uri))
-    try:
-        if uri.lower().endswith(".csv"):
-            convert = pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(text, pa.string()))
-            table = pyarrow.csv.read_csv(data, convert_options=convert)
-        else:
-            table = pq.read_table(data)
-        names = table.column_names
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{uri}: not a readable table: {one_line(error)}") from None
-    twice = [name for name, count in Counter(names).items() if count > 1]
-    if twice:
-        raise UserError(f"{uri}: the column '{one_line(twice[0])}' appears twice; keep one")
-    for name in wanted:
-        if name not in names:
-            raise UserError(f"{uri}: no column {name}; it has {one_line(', '.join(names))}")
-    if not table.num_rows:
-        raise UserError(f"{uri}: no film found; the table has no rows")
-    try:
-        for name in set(text) & set(names):
-            column = pc.cast(table.column(name), pa.string())
-            table = table.set_column(names.index(name), name, column)
-    except pa.ArrowException as error:
-        raise UserError(f"{uri}: column {name} is not text: {error}") from None
-    return table
+    windows = "\\" in path and "/" not in path
+    folder = storage.absolute(root) if root else storage.parent(table)
+    return storage.below(folder, path.replace("\\", "/") if windows else path)
 
 
 def _check_rows(
