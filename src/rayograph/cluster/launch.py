@@ -1,6 +1,7 @@
 """A run under Ray Train, from the driver: check, start the workers, show, and say how it ended."""
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -144,6 +145,11 @@ def missing(options: ClusterOptions) -> str | None:
     for kind, each in (("CPU", options.cpus_per_worker), ("GPU", options.gpus_per_worker)):
         need = each * options.least
         if have.get(kind, 0) < need:
+            if kind == "GPU" and not os.environ.get("RAY_ADDRESS"):  # nobody will add one here
+                raise UserError(
+                    f"cluster.gpus_per_worker={each:g}: this machine has {have.get(kind, 0):g} "
+                    f"GPUs, {need:g} are needed; use 0 to train on CPUs, or set RAY_ADDRESS"
+                )
             return f"waiting for {need:g} {kind}s: the cluster has {have.get(kind, 0):g}"
     return None
 

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from rayograph.errors import Failure, UserError, one_line
 T = TypeVar("T")
 R = TypeVar("R")
 
+ANSWER_S = 10.0
 SETTINGS = {
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",  # a report is committed when the controller looks
     "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",  # else each print of a worker shows twice
@@ -49,17 +51,42 @@ def connected(cpus: int, dashboard: bool = False) -> Iterator[None]:
         options["num_cpus"] = max(cpus, os.cpu_count() or 1)
         # An actor less: nobody takes this machine back.
         os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
+    if address:
+        _check_answers(address)
     on_sigterm = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(**options)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         place = address or "this machine"
-        raise Failure(f"Ray at {place}: {one_line(error)}") from None
+        raise Failure(f"Ray at {place}: {one_line(error)}{_cure(error)}") from None
     signal.signal(signal.SIGTERM, on_sigterm)  # Ray puts its own there
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _check_answers(address: str) -> None:
+    """Raise `Failure` where nobody answers: Ray itself would ask for many minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not port.isdigit():  # auto, local
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), ANSWER_S).close()
+    except OSError as error:
+        raise Failure(
+            f"RAY_ADDRESS={address}: no cluster answers there: {one_line(error)}; check the "
+            "address, and that the head is up"
+        ) from None
+
+
+def _cure(error: Exception) -> str:
+    """What to do about what stops Ray from starting on this machine."""
+    if "AF_UNIX path" in str(error):
+        return "; set RAY_TMPDIR or TMPDIR to a shorter path"
+    if isinstance(error, PermissionError) or "home directory" in str(error):
+        return "; set HOME to a folder that can be written"
+    return ""
 
 
 def parallel_map(what: str, function: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:

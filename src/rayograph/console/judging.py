@@ -2,8 +2,9 @@
 
 import io
 import json
+from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -47,29 +48,41 @@ def evaluate(
 def predict(
     model: Annotated[str, typer.Argument(help="a model file, its folder, or a run")],
     source: Annotated[str, typer.Argument(help="a film, a folder of films, or a table of paths")],
-    out: Annotated[str, typer.Argument(help="a Parquet file")],
+    out: Annotated[str, typer.Argument(help="a file that ends in .parquet or .csv")],
     overrides: Overrides = None,
     as_json: Json = False,
 ) -> None:
     """Predict new films; count positives and negatives."""
-    import pyarrow.parquet as pq
-
     from rayograph.cluster import session
     from rayograph.evaluate import prediction
     from rayograph.pack import sources
 
     options = PredictConfig.load(None, overrides or []).pack
+    write = _writer(out)
     _, place = _target(model)
     storage.exists(out)  # a bucket that is not there is told now, not after the films
     films = sources.unlabelled(source, options)
     with session.connected(1):
         table = prediction.predict(place, films, with_progress(session.parallel_map))
     data = io.BytesIO()
-    pq.write_table(table, data)
+    write(table, data)
     storage.write(out, data.getvalue())
     counts = prediction.counts(table)
     text = ", ".join(f"{count} {name}" for name, count in counts.items())
     result(json.dumps(counts) if as_json else f"{text}; written to {storage.absolute(out)}")
+
+
+def _writer(out: str) -> Callable[[Any, io.BytesIO], None]:
+    """What writes a table in the form that the name of its file says."""
+    import pyarrow.csv
+    import pyarrow.parquet
+
+    kinds = {".parquet": pyarrow.parquet.write_table, ".csv": pyarrow.csv.write_csv}
+    for suffix, write in kinds.items():
+        if out.lower().endswith(suffix):
+            found: Callable[[Any, io.BytesIO], None] = write
+            return found
+    raise UserError(f"{out}: a file of predictions ends in .parquet or .csv")
 
 
 def report(run: str) -> None:

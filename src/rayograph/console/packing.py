@@ -27,7 +27,7 @@ def pack(
     films = open_source(source, options)
     from rayograph.cluster import session
 
-    with session.connected(1):
+    with storage.held(dest, "dataset"), session.connected(1):
         mapper = with_progress(session.parallel_map)
         manifest = packing.pack(films, dest, options, mapper, overwrite)
     counts = ", ".join(f"{name} {part.rows}" for name, part in manifest.parts.items())

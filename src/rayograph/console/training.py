@@ -5,10 +5,11 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rayograph import storage
 from rayograph.config import RunConfig
 from rayograph.console import judging, tables
 from rayograph.console.arguments import Overrides, Preset
@@ -16,6 +17,9 @@ from rayograph.console.epochs import EpochLines
 from rayograph.console.output import result, say
 from rayograph.console.signals import listening
 from rayograph.errors import UserError
+
+if TYPE_CHECKING:
+    from rayograph.runs.folder import RunFolder
 
 
 def demo(folder: Annotated[Path, typer.Argument(metavar="[DIR]")] = Path("demo")) -> None:
@@ -59,20 +63,27 @@ def train(
         if os.environ.get("RANK") != "0":
             return
     else:
-        from rayograph.cluster import launch, session
-
-        folder, dataset = launch.prepare_run(config)
-        negative, *others = dataset.manifest.classes
-        say.print(f"negative class: {negative}; the others: {', '.join(others)}")
         try:
-            with session.connected(config.cluster.most * config.cluster.cpus_per_worker):
-                if missing := launch.missing(config.cluster):
-                    say.print(missing)
-                launch.fit(config, folder, dataset, lines.show, listening)
+            folder = _train_on_ray(config, lines)
         except KeyboardInterrupt:
             say.print("run the same command again to continue from the last checkpoint")
             raise
     say.print(f"best model: {folder.best_model}")
+
+
+def _train_on_ray(config: RunConfig, lines: EpochLines) -> "RunFolder":
+    from rayograph.cluster import launch, session
+    from rayograph.runs.folder import RunFolder
+
+    with storage.held(RunFolder.of(config).uri, "run"):
+        folder, dataset = launch.prepare_run(config)
+        negative, *others = dataset.manifest.classes
+        say.print(f"negative class: {negative}; the others: {', '.join(others)}")
+        with session.connected(config.cluster.most * config.cluster.cpus_per_worker):
+            if missing := launch.missing(config.cluster):
+                say.print(missing)
+            launch.fit(config, folder, dataset, lines.show, listening)
+    return folder
 
 
 def _needs(config: RunConfig, films_per_s: float | None, price: float | None, as_json: bool) -> str:

@@ -55,7 +55,7 @@ class Dataset:
         except storage.NotFoundError:
             raise UserError(
                 f"{uri}: no packed dataset ({MANIFEST} is missing); make one with "
-                f"`rayograph pack SOURCE {uri}`"
+                f"`rayograph pack SOURCE {uri}`, or say where it is now (data.uri=, or --data)"
             ) from None
         version = FORMAT.search(text)
         if version and int(version[1]) != VERSION:

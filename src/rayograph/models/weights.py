@@ -23,6 +23,8 @@ PLAIN = {
     *(f"torch {kind}Storage" for kind in KINDS.split()),
 }  # what puts a stored tensor together again
 RENAMED = re.compile(r"(denselayer\d+\.(?:norm|conv))\.(\d)")  # in torchvision's DenseNet files
+WRAPPERS = ("checkpoint", "state_dict", "model_state_dict", "model")
+PREFIXES = ("module.", "model.", "net.", "backbone.", "module.")
 LEGACY_PICKLES = 5  # magic number, protocol, system, the object, the keys of its storages
 
 
@@ -58,12 +60,23 @@ def _read(name: str, weights: str) -> dict[str, Tensor]:
     data = storage.read(weights)
     if weights.endswith(".safetensors"):
         try:
-            return safetensors.torch.load(data)
+            return _unwrapped(safetensors.torch.load(data))
         except (safetensors.SafetensorError, KeyError, ValueError) as error:
             raise UserError(f"model.weights={weights}: not safetensors: {error}") from None
-    state = plain(data, f"model.weights={weights}")
-    state = state.get("state_dict", state) if isinstance(state, dict) else {}
-    return {RENAMED.sub(r"\1\2", k): v for k, v in state.items() if isinstance(v, Tensor)}
+    return _unwrapped(plain(data, f"model.weights={weights}"))
+
+
+def _unwrapped(state: Any) -> dict[str, Tensor]:
+    """The tensors of what people save: alone, inside a checkpoint, of DataParallel or Lightning."""
+    for wrapper in WRAPPERS:
+        if isinstance(state, dict) and isinstance(state.get(wrapper), dict):
+            state = state[wrapper]
+    tensors = state if isinstance(state, dict) else {}
+    tensors = {str(k): v for k, v in tensors.items() if isinstance(v, Tensor)}
+    for prefix in PREFIXES:
+        if tensors and all(name.startswith(prefix) for name in tensors):
+            tensors = {name.removeprefix(prefix): value for name, value in tensors.items()}
+    return {RENAMED.sub(r"\1\2", name): value for name, value in tensors.items()}
 
 
 def plain(data: bytes, place: str) -> Any:

@@ -26,6 +26,7 @@ MAY_CHANGE = (
     "train.on_nan",
     "train.patience",
     "data.cache",
+    "data.uri",  # a checkpoint knows its dataset by the fingerprint
 )
 
 

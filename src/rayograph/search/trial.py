@@ -76,7 +76,8 @@ def _train(config: RunConfig, show: Callable[[Row], None]) -> None:
     if config.cluster.most == 1:
         local.run(config, show, deaf)
     else:
-        launch.fit(config, *launch.prepare_run(config), show, deaf)
+        with storage.held(folder.uri, "run"):
+            launch.fit(config, *launch.prepare_run(config), show, deaf)
 
 
 class _Reports:

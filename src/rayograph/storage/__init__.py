@@ -6,6 +6,7 @@ Endpoint and credentials come from the standard AWS variables or the node's role
 argument. A write is complete or absent; what passes is waited for.
 """
 
+from rayograph.storage.lease import held
 from rayograph.storage.objects import (
     MULTIPART_BYTES,
     Entry,
@@ -36,6 +37,7 @@ __all__ = [
     "exists",
     "fetch",
     "filesystem",
+    "held",
     "is_local",
     "join",
     "listing",

@@ -1,12 +1,49 @@
 """What can be known to be wrong with a run before anything is started."""
 
+import torch
+
 from rayograph import task
 from rayograph.config import RunConfig
+from rayograph.data import order
 from rayograph.data.dataset import Dataset
-from rayograph.models.build import check
+from rayograph.errors import UserError
+from rayograph.models.build import build, check
+
+FEW = 8  # films of a worker's usual share; from there up none is of a single film
 
 
 def check_run(config: RunConfig, dataset: Dataset) -> None:
-    """Raise `UserError` where the dataset cannot be trained on as the options say."""
-    check(config.model, dataset.transform(config.data).shape)
+    """Raise `UserError` where the dataset cannot be trained on as the options say.
+
+    Weights are read and fitted, so that what is wrong with them is told before a cluster is asked.
+    """
+    shape = dataset.transform(config.data).shape
+    check(config.model, shape)
     task.check_select(config.train.select, dataset.task)
+    if config.model.weights:
+        build(config.model, shape, dataset.task.outputs)
+    _check_single_films(config, dataset, shape)
+
+
+def _check_single_films(config: RunConfig, dataset: Dataset, shape: tuple[int, ...]) -> None:
+    """A worker's share of one film, which batch norm refuses where one value a channel is left."""
+    train, world = config.train, config.cluster.most
+    micro = train.micro_batch or train.batch_size
+    if min(micro, train.batch_size // world) >= FEW:
+        return
+    rows, fingerprint = dataset.split("train").batch_rows, dataset.manifest.fingerprint
+    plan = order.plan(rows, train.batch_size, fingerprint, train.seed, epoch=0)
+    shares = {len(plan.share(s, rank, world)) for s in range(plan.steps) for rank in range(world)}
+    if not any(share % micro == 1 or micro == 1 for share in shares if share):
+        return
+    options = config.model.model_copy(update={"weights": None})
+    with torch.device("meta"):
+        model = build(options, shape, dataset.task.outputs).train()
+        try:
+            model(torch.zeros(1, *shape))
+        except ValueError:
+            raise UserError(
+                f"train.batch_size={train.batch_size}: a worker of {world} gets a single film in "
+                f"some steps, and {options.name} leaves one value a channel of {shape[-1]} pixels, "
+                "of which batch norm makes nothing; use model.norm=group, larger batches or films"
+            ) from None

@@ -3,6 +3,7 @@
 import signal
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from typing import Any
 
 from rayograph import storage
@@ -27,7 +28,8 @@ def run(config: RunConfig, show: Callable[[Mapping[str, Any]], None], listen: Li
     folder = RunFolder.of(config)
     with torchrun(config.cluster) as world:
         try:
-            _run(config, folder, world, show, listen)
+            with ExitStack() as stack:
+                _run(config, folder, world, show, listen, stack)
         except UserError:
             if world.rank:  # one line is enough
                 sys.exit(2)
@@ -41,8 +43,10 @@ def _run(
     world: World,
     show: Callable[[Mapping[str, Any]], None],
     listen: Listen,
+    stack: ExitStack,
 ) -> None:
     def begin() -> None:
+        stack.enter_context(storage.held(folder.uri, "run"))
         check_run(config, prepare.dataset(config))
         folder.begin(config)
 
