@@ -165,4 +165,8 @@ def _died_here(holder: dict[str, Any]) -> bool:
     pid = holder.get("pid")
     if holder.get("host") != socket.gethostname() or not isinstance(pid, int):
         return False
-    return not Path(f"/proc/{pid}").exists()
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (OSError, IndexError):
+        return Path("/proc/self").exists()  # else there is nothing to see
+    return state == "Z"  # it has died, and its parent has not looked yet
