@@ -59,6 +59,7 @@ def _read(uri: str) -> Any:
             data = gzip.decompress(data)
         head = data.removeprefix(b"\xef\xbb\xbf").split(b"\n", 1)[0].decode()
         delimiter = max(DELIMITERS, key=head.count)
+        delimiter = delimiter if delimiter in head else " "
         parse = pyarrow.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
         names = pyarrow.csv.read_csv(io.BytesIO(_first(data)), parse_options=parse).column_names
         convert = pyarrow.csv.ConvertOptions(
