@@ -66,7 +66,9 @@ def test_a_store_away_for_good_ends_the_run_with_what_is_safe(packed: Dataset, s
             output = process.communicate(timeout=400)[0].decode()
     assert process.returncode == 1, output
     uri = re.escape(f"{s3}/gone/demo/")
-    safe = rf"; safe: ({uri}checkpoint_\d{{4}}_\w+), and each later snapshot beside it; the same"
+    safe = (
+        rf"; safe: ({uri}checkpoint_\d{{4}}_\w+), and each later snapshot beside it; run the same"
+    )
     found = re.search(rf"^rayograph: {uri}\S+: cannot \w+.*: .+{safe}", output, re.MULTILINE)
     assert found, output
     latest = RunFolder(f"{s3}/gone/demo").latest()

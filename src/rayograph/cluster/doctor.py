@@ -148,14 +148,13 @@ def _on(node: str, gpu: int = 0) -> Any:
 
 
 def _broken(name: str, error: Exception) -> Line:
-    text = one_line(error)
-    if "No module named" in text or "has no attribute" in text:
+    if "No module named" in str(error) or "has no attribute" in str(error):
         return Line(
             "fail", name,
             "has no rayograph, or an older one; install the same there, or submit with "
             "--runtime-env job/runtime_env.yaml, which brings it",
         )  # fmt: skip
-    return Line("fail", name, f"{text}; look at its raylet's log")
+    return Line("fail", name, f"{one_line(error)}; look at its raylet's log")
 
 
 def _versions(name: str, there: Mapping[str, str]) -> Iterator[Line]:

@@ -81,9 +81,9 @@ class _Lease:
         """Give a sign of life from time to time; who has lost the lease must not write on."""
         while not done.wait(RENEW_S):
             try:
-                if self._put(self._tag):
+                if self._put(self._tag, done):
                     continue
-            except (Failure, UserError) as error:
+            except (Failure, UserError) as error:  # the store is away, for others, too
                 _log.warning("%s", error)
                 continue
             _log.error("%s: was taken over by another process; this one ends", self._uri)
@@ -91,20 +91,27 @@ class _Lease:
             return
 
     def release(self) -> None:
-        """Give it back, if it is still ours."""
-        seen = self._read()
-        if seen is not None and seen[1].get("token") == self._token:
-            delete([self._uri])
+        """Give it back, if it is still ours; a store that is away is not waited for."""
+        now = threading.Event()
+        now.set()
+        try:
+            seen = self._read(now)
+            if seen is not None and seen[1].get("token") == self._token:
+                delete([self._uri])
+        except (Failure, UserError) as error:
+            _log.warning("%s", error)
 
-    def _put(self, expected: str | None) -> bool:
+    def _put(self, expected: str | None, closed: threading.Event | None = None) -> bool:
         """Write our state if the present one is `expected` (None: none); whether it was."""
         self._renewals += 1
         who = f"process {os.getpid()} on {socket.gethostname()}"
         state = {"token": self._token, "who": who, "host": socket.gethostname(),
                  "pid": os.getpid(), "renewals": self._renewals}  # fmt: skip
         data = json.dumps(state).encode()
-        put = self._put_file if is_local(self._uri) else self._put_object
-        tag = put(data, expected)
+        if is_local(self._uri):
+            tag = self._put_file(data, expected)
+        else:
+            tag = self._put_object(data, expected, closed)
         self._tag = tag or self._tag
         return tag is not None
 
@@ -124,7 +131,9 @@ class _Lease:
             os.close(lock)
         return data.decode()
 
-    def _put_object(self, data: bytes, expected: str | None) -> str | None:
+    def _put_object(
+        self, data: bytes, expected: str | None, closed: threading.Event | None
+    ) -> str | None:
         from botocore.exceptions import ClientError
 
         bucket, key = bucket_and_key(self._uri)
@@ -139,9 +148,9 @@ class _Lease:
                     return None
                 raise
 
-        return with_retries("write", self._uri, act)
+        return with_retries("write", self._uri, act, closed)
 
-    def _read(self) -> tuple[str, dict[str, Any]] | None:
+    def _read(self, closed: threading.Event | None = None) -> tuple[str, dict[str, Any]] | None:
         """Its state as a tag to compare, and as what it says."""
         try:
             if is_local(self._uri):
@@ -149,7 +158,7 @@ class _Lease:
             else:
                 bucket, key = bucket_and_key(self._uri)
                 answer = with_retries(
-                    "read", self._uri, lambda: s3().get_object(Bucket=bucket, Key=key)
+                    "read", self._uri, lambda: s3().get_object(Bucket=bucket, Key=key), closed
                 )
                 tag, body = answer["ETag"], answer["Body"].read().decode()
         except NotFoundError:
