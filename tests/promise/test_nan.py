@@ -37,7 +37,7 @@ def gray(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
             if (part, number) == ("train", 0):
                 film, name = film + 175, WHITE
             Image.fromarray(film).save(place / name)
-    return packing(folder / "films", folder / "packed", PackOptions(size=32))
+    return packing(folder / "films", folder / "packed", PackOptions(size=32, negative="a"))
 
 
 @pytest.fixture(scope="module")

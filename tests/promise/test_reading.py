@@ -128,7 +128,7 @@ def test_no_more_record_batches_are_asked_for_than_are_held(s3: str, tmp_path: P
         folder.mkdir(parents=True, exist_ok=True)
         pixels = random.integers(0, 256, (16, 16), np.uint8)
         Image.fromarray(pixels).save(folder / f"{number}.png")
-    packing(tmp_path / "films", storage.join(s3, "many"), PackOptions(size=16))
+    packing(tmp_path / "films", storage.join(s3, "many"), PackOptions(size=16, negative="a"))
     cached = tmp_path / "cache"
     data = Dataset.open(storage.join(s3, "many"), Cache(str(cached), 10**9))
     rows = data.split("train").batch_rows

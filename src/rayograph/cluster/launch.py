@@ -4,9 +4,9 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, wait
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import ray
@@ -34,13 +34,15 @@ STOP_S = 100  # RAY_JOB_STOP_WAIT_TIME_S=120, in k8s/ and cluster.yaml, gives it
 log = logging.getLogger("rayograph.launch")
 
 
-def prepare_run(config: RunConfig) -> tuple[RunFolder, Dataset]:
-    """Everything that can go wrong before a cluster is asked for."""
+@contextmanager
+def prepared(config: RunConfig) -> Iterator[tuple[RunFolder, Dataset]]:
+    """Everything that can go wrong before a cluster is asked for; the folder is held meanwhile."""
     dataset = prepare.dataset(config)
     check_run(config, dataset)
     folder = RunFolder.of(config)
-    folder.begin(config)
-    return folder, dataset
+    with storage.held(folder.uri, "run"):
+        folder.begin(config)
+        yield folder, dataset
 
 
 def fit(

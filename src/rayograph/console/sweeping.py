@@ -32,16 +32,14 @@ def sweep(
     from rayograph.report.sweep import render_sweep
     from rayograph.search import space as spaces
     from rayograph.search import sweep as sweeps
-    from rayograph.search.folder import SweepFolder
 
     wanted, given = spaces.read(space), overrides or []
     sweeps.refuse_clash(wanted, given)
     config = SweepConfig.load(preset, [*wanted.overrides, *given])
     screen = trials.Screen(say, config.train.select, config.cluster.most)
-    with storage.held(SweepFolder.of(config, wanted).uri, "sweep"):
-        found = sweeps.run(config, wanted, [preset, *given], screen, signals.listening)
-        page = render_sweep(_report(found, config, wanted))
-        storage.write(found.folder.page, page.encode())
+    found = sweeps.run(config, wanted, [preset, *given], screen, signals.listening)
+    page = render_sweep(_report(found, config, wanted))
+    storage.write(found.folder.page, page.encode())
     table = trials.table(found.ledger.ranked(), config.train.select, config.cluster.most)
     told = found.to_json(config.train.select)
     result(json.dumps(told) if as_json else tables.sweep(table, found))

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rayograph import storage
 from rayograph.config import RunConfig
 from rayograph.console import judging, tables
 from rayograph.console.arguments import Overrides, Preset
@@ -73,10 +72,8 @@ def train(
 
 def _train_on_ray(config: RunConfig, lines: EpochLines) -> "RunFolder":
     from rayograph.cluster import launch, session
-    from rayograph.runs.folder import RunFolder
 
-    with storage.held(RunFolder.of(config).uri, "run"):
-        folder, dataset = launch.prepare_run(config)
+    with launch.prepared(config) as (folder, dataset):
         negative, *others = dataset.manifest.classes
         say.print(f"negative class: {negative}; the others: {', '.join(others)}")
         with session.connected(config.cluster.most * config.cluster.cpus_per_worker):

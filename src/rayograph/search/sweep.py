@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from rayograph import storage
 from rayograph.cluster import launch, session
 from rayograph.config import SweepConfig
 from rayograph.config.documents import text
@@ -81,6 +82,19 @@ def run(
     dataset = prepare.dataset(config)
     check_run(config, dataset)
     spaces.check_runs(space, config, dataset)
+    with storage.held(SweepFolder.of(config, space).uri, "sweep"):
+        return _searched(config, space, words, dataset.uri, screen, listen)
+
+
+def _searched(
+    config: SweepConfig,
+    space: Space,
+    words: Sequence[str],
+    dataset: str,
+    screen: Screen,
+    listen: Listen,
+) -> Outcome:
+    """The search itself, once all is checked and no other driver has the folder."""
     folder = SweepFolder.of(config, space)
     folder.begin(config, space)
     ledger, stopper = folder.ledger(config), SweepStopper(config.sweep.max_time)
@@ -94,7 +108,7 @@ def run(
                 screen.tell(missing)
             callback = LedgerCallback(ledger, folder, config, stopper, screen.changed)
             with screen.over(ledger, driver.capacity(config.cluster)):
-                driver.search(config, space, folder, dataset.uri, callback, stopper, listen)
+                driver.search(config, space, folder, dataset, callback, stopper, listen)
     winner = ledger.winner()
     command = None
     if winner is not None:

@@ -76,8 +76,8 @@ def _train(config: RunConfig, show: Callable[[Row], None]) -> None:
     if config.cluster.most == 1:
         local.run(config, show, deaf)
     else:
-        with storage.held(folder.uri, "run"):
-            launch.fit(config, *launch.prepare_run(config), show, deaf)
+        with launch.prepared(config) as (folder, dataset):
+            launch.fit(config, folder, dataset, show, deaf)
 
 
 class _Reports:
