@@ -1,5 +1,6 @@
 """Films in a shard: their pixels as they are, or as JPEGs (libjpeg-turbo by simplejpeg)."""
 
+import re
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
@@ -13,7 +14,8 @@ from rayograph.data.moments import Moments
 from rayograph.errors import Failure
 
 Films = npt.NDArray[np.uint8]
-PROGRESSIVE = (b"\xff\xc2", b"\xff\xca")  # such a frame begins; no baseline data has these bytes
+# What `encode_jpeg` writes before the frame of a gray baseline JPEG: JFIF's segment and one table.
+BASELINE = re.compile(rb"\xff\xd8\xff\xe0\x00\x10.{14}\xff\xdb\x00\x43.{65}\xff\xc0", re.DOTALL)
 
 
 class FilmInputs(BaseModel, frozen=True, extra="forbid"):
@@ -107,13 +109,14 @@ class FilmInputs(BaseModel, frozen=True, extra="forbid"):
 def decode(data: Any, into: Films) -> None:
     """One JPEG into `into`, uint8 [size, size]; `ValueError` where it is none of that size.
 
-    It must be of the kind that we write, gray and not progressive: each scan of a progressive one
-    goes over all pixels once more, and a few bytes are a scan.
+    It must be of the kind that we write, gray and baseline: each scan of a progressive one goes
+    over all pixels once more (0.04 ms at 256²), and 12 bytes are a scan. Matching the head costs
+    1 µs a film; to look for a progressive frame in all of its bytes cost 50 of 325.
     """
     whole = bytes(data)
     height, width, colours, _ = simplejpeg.decode_jpeg_header(whole)
     if (height, width, colours) != (*into.shape, "Gray"):
         raise ValueError(f"a {colours} JPEG of {width}×{height}, not a gray one of {into.shape}")
-    if any(marker in whole for marker in PROGRESSIVE):
-        raise ValueError("a progressive JPEG")
+    if not BASELINE.match(whole):
+        raise ValueError("not a baseline JPEG as rayograph writes it")
     simplejpeg.decode_jpeg(whole, "GRAY", buffer=into)
