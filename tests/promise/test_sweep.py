@@ -5,21 +5,24 @@ import shlex
 from pathlib import Path
 
 import pytest
+import torch
 
 from rayograph import storage
 from rayograph.config import RunConfig
 from rayograph.data.dataset import Dataset
 from rayograph.evaluate import evaluation
+from rayograph.models.build import build
 from rayograph.runs.folder import RunFolder
 from rayograph.train import local
 from rayograph.train.stops import deaf
 from tests.conftest import rayograph
 
-SMALL = ("data.image_size=32", "model.width=8", "model.depth=4", "train.batch_size=16")
+SMALL = ("data.image_size=32", "model.depth=4", "train.batch_size=16")
 TROUBLE = """
 sweep.searcher: grid
 optim.lr: {grid: [1e-3, 10]}
-model.weights: {grid: [null, WEIGHTS]}
+model.width: {grid: [16, 8]}
+model.weights: {grid: [WEIGHTS]}
 optim.schedule: constant
 optim.warmup_epochs: 0
 optim.weight_decay: 10
@@ -34,9 +37,10 @@ def test_trials_that_fail_or_diverge_do_not_stop_a_sweep_and_the_winner_is_a_run
     s3: str, packed: Dataset, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     space = tmp_path_factory.mktemp("space") / "trouble.yaml"
-    garbage = space.with_name("weights.pth")
-    garbage.write_bytes(b"no weights")
-    space.write_text(TROUBLE.replace("WEIGHTS", str(garbage)))
+    weights = str(space.with_name("weights.pth"))
+    options = RunConfig.load("demo", SMALL).model  # of width 16
+    torch.save(build(options, (1, 32, 32), packed.task.outputs).state_dict(), weights)
+    space.write_text(TROUBLE.replace("WEIGHTS", weights))
     words = ("demo", str(space), f"data.uri={packed.uri}", f"run.storage={s3}/sweeps", *SMALL)
     done = rayograph("sweep", *words, "--json")
     assert done.returncode == 0, done.stderr
@@ -44,13 +48,13 @@ def test_trials_that_fail_or_diverge_do_not_stop_a_sweep_and_the_winner_is_a_run
     assert "Traceback" not in done.stderr
     trials = {tuple(t["params"].values()): t for t in found["trials"]}
     assert {key: trial["state"] for key, trial in trials.items()} == {
-        (0.001, None): "finished",
-        (0.001, str(garbage)): "failed",
-        (10, None): "diverged",
-        (10, str(garbage)): "failed",
+        (0.001, 16, weights): "finished",
+        (0.001, 8, weights): "failed",
+        (10, 16, weights): "diverged",
+        (10, 8, weights): "failed",
     }
-    assert f"model.weights={garbage}" in trials[0.001, str(garbage)]["message"]
-    assert "the loss is nan" in trials[10, None]["message"]
+    assert f"model.weights={weights}" in trials[0.001, 8, weights]["message"]
+    assert "the loss is nan" in trials[10, 16, weights]["message"]
     assert done.stderr.count("trial_00000  running  epoch 2/2") == 1, "a line a change"
 
     sweep = found["sweep"]
