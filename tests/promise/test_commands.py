@@ -51,6 +51,10 @@ def refused(*words: str, **environment: str) -> str:
         ),
         (("train", "demo", "data.uri={data}", "model.weights={tmp}/no.pth"), "not found"),
         (("predict", "{tmp}/x.safetensors", "{tmp}", "{tmp}/out.parquet"), "not found"),
+        (
+            ("predict", "{tmp}/x.safetensors", "{tmp}", "{tmp}/out.xlsx"),
+            "a file of predictions ends in .parquet or .csv",
+        ),
     ],
 )
 def test_a_mistake_is_one_line(

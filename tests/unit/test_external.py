@@ -198,3 +198,14 @@ def test_what_cannot_be_checked_is_said(
     finally:
         shutil.rmtree(place, ignore_errors=True)
         moved.rename(place)
+
+
+def test_a_run_goes_on_with_its_dataset_at_another_place(
+    run: RunFolder, own: Dataset, tmp_path: Path
+) -> None:
+    shutil.copytree(run.uri, tmp_path / Path(run.uri).name)
+    shutil.copytree(own.uri, tmp_path / "moved")
+    words = [f"data.uri={tmp_path}/moved", f"run.storage={tmp_path}", *SMALL, "train.epochs=2"]
+    found = local.run(RunConfig.load(None, words), lambda _row: None, deaf)
+    assert [row["epoch"] for row in found.history()] == [1, 2]
+    assert found.history()[0] == run.history()[0]

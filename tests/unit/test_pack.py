@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from rayograph.config import PackOptions
+from rayograph.config import PackConfig, PackOptions
 from rayograph.data import dataset, index, inspection, stream
 from rayograph.data.dataset import Dataset
 from rayograph.data.recipe import ImageRecipe
@@ -20,6 +20,7 @@ from rayograph.errors import Failure, UserError
 from rayograph.pack import phantom
 from rayograph.pack.decode import pictures
 from rayograph.pack.packing import rows_per_batch
+from rayograph.pack.sources import open_source
 from tests import conftest
 from tests.conftest import SHARED, needs_real_films
 
@@ -220,6 +221,41 @@ def test_splits_without_films_or_without_those_of_a_class_are_a_finding(
     shutil.rmtree(few / "test" / "opacity")
     found = packing(few, tmp_path / "d").manifest
     assert [f.message for f in found.findings] == ["no test films of opacity: the source has none"]
+
+
+def test_what_was_lost_is_told_by_its_number_and_its_first(few: Path, tmp_path: Path) -> None:
+    paths = sorted((few / "train").rglob("*.png"))
+    for path in paths[:3]:
+        path.write_bytes(path.read_bytes()[:500])
+    Image.open(paths[3]).save(paths[3].with_suffix(".jfif"), "JPEG")
+    for name in ("a.gif", "b.gif", "c.nii"):
+        (few / "train" / name).write_bytes(b"x")
+    lenient = SMALL.model_copy(update={"max_rejected": 60, "patient_pattern": r"(p\d+)_"})
+    found = packing(few, tmp_path / "d", lenient).manifest
+    told = {finding.kind: finding.message for finding in found.findings}
+    first = f"{paths[0].relative_to(few)}: image file is truncated"
+    assert told["rejected"] == f"3 films rejected; the first is {first}"
+    assert told["ignored"] == "3 files are no films by their names: .gif 2, .nii 1"
+    assert sum(part.rows for part in found.parts.values()) == 58, "a .jfif is a JPEG"
+    ill = sorted(few.glob("*/opacity/*"))
+    for path in ill:
+        path.write_bytes(b"x")
+    message = rf"none of the {len(ill)} films of opacity can be used; the first is .*: not a film"
+    with pytest.raises(UserError, match=message):
+        packing(few, tmp_path / "e", lenient)
+
+
+def test_masks_beside_the_films_are_a_finding_and_can_be_left_out(tmp_path: Path) -> None:
+    for name in ("Normal/images", "Normal/masks", "COVID/images", "COVID/masks"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "1.png").touch()
+    source = open_source(str(tmp_path), PackOptions())
+    assert (len(source.items), source.classes) == (4, ("Normal", "COVID"))
+    (told,) = [finding.message for finding in source.findings if finding.kind == "masks"]
+    assert told.startswith("2 files in folders of masks are packed as films, the first is COVID/")
+    left = open_source(str(tmp_path), PackConfig.load(None, ['pack.exclude=["*/masks/*"]']).pack)
+    assert [item.sample_id for item in left.items] == ["COVID/images/1.png", "Normal/images/1.png"]
+    assert left.ignored == {"excluded": 2}
 
 
 def test_damage_is_found_by_inspection_and_by_reading(few: Path, tmp_path: Path) -> None:

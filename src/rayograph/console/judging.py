@@ -58,7 +58,7 @@ def predict(
     from rayograph.pack import sources
 
     options = PredictConfig.load(None, overrides or []).pack
-    write = _writer(out)
+    write = writer(out)
     _, place = _target(model)
     storage.exists(out)  # a bucket that is not there is told now, not after the films
     films = sources.unlabelled(source, options)
@@ -72,7 +72,7 @@ def predict(
     result(json.dumps(counts) if as_json else f"{text}; written to {storage.absolute(out)}")
 
 
-def _writer(out: str) -> Callable[[Any, io.BytesIO], None]:
+def writer(out: str) -> Callable[[Any, io.BytesIO], None]:
     """What writes a table in the form that the name of its file says."""
     import pyarrow.csv
     import pyarrow.parquet
