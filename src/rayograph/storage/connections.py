@@ -165,7 +165,7 @@ def _fill(connection: socket.socket, early: memoryview, into: memoryview) -> Non
 
 
 def _secure(connection: socket.socket, name: str) -> ssl.SSLSocket:
-    """Speak TLS; a certificate that nobody here vouches for is for boto3, which may know more."""
+    """Speak TLS; an unknown certificate is left to boto3, which may know more."""
     try:
         return _tls().wrap_socket(connection, server_hostname=name)
     except ssl.SSLCertVerificationError as error:
