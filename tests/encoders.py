@@ -3,12 +3,20 @@
 import struct
 import zlib
 from collections.abc import Callable, Iterator
+from itertools import product
 
 import numpy as np
 import numpy.typing as npt
 
 Pixels = npt.NDArray[np.generic]
 
+LITTLE, BIG = "<", ">"
+RAW, LZW, DEFLATE, PACKBITS = 1, 5, 8, 32773
+LAYOUTS = [  # of TIFF: byte order, compression, side of the tiles, planes
+    *product((LITTLE, BIG), (RAW,), (0, 32), (1, 2)),
+    (LITTLE, DEFLATE, 0, 1), (BIG, DEFLATE, 0, 1), (BIG, DEFLATE, 32, 2), (LITTLE, LZW, 0, 2),
+    (BIG, PACKBITS, 32, 1),
+]  # fmt: skip
 ADAM7 = (
     (0, 0, 8, 8),
     (4, 0, 8, 8),
@@ -67,10 +75,10 @@ def _packbits(data: bytes) -> bytes:
 
 
 COMPRESS: dict[int, Callable[[bytes], bytes]] = {
-    1: bytes,
-    5: _lzw,
-    8: zlib.compress,
-    32773: _packbits,
+    RAW: bytes,
+    LZW: _lzw,
+    DEFLATE: zlib.compress,
+    PACKBITS: _packbits,
 }
 FORMATS = {"u": 1, "i": 2, "f": 3, "c": 6}
 

@@ -3,7 +3,6 @@
 import struct
 from collections.abc import Callable, Iterator
 from functools import cache, partial
-from itertools import product
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +11,7 @@ from PIL import Image
 
 from rayograph.data.recipe import ImageRecipe
 from rayograph.pack.decode import UnusableError, decode
-from tests.encoders import bmp, packed, png, tiff
+from tests.encoders import BIG, DEFLATE, LAYOUTS, LITTLE, LZW, bmp, packed, png, tiff
 from tests.forms import (
     ALPHA,
     COLOUR,
@@ -35,14 +34,7 @@ Array = npt.NDArray[np.generic]
 Row = tuple[str, bytes, Array | str, int]  # name, file, the film in 8 bits or a reason, tolerance
 
 RECIPE = ImageRecipe(size=64, resize="crop")
-LITTLE, BIG = "<", ">"
-RAW, LZW, DEFLATE, PACKBITS = 1, 5, 8, 32773
 LOSSY = 5  # gray levels, at the qualities used here
-LAYOUTS = [  # of TIFF: byte order, compression, side of the tiles, planes
-    *product((LITTLE, BIG), (RAW,), (0, 32), (1, 2)),
-    (LITTLE, DEFLATE, 0, 1), (BIG, DEFLATE, 0, 1), (BIG, DEFLATE, 32, 2), (LITTLE, LZW, 0, 2),
-    (BIG, PACKBITS, 32, 1),
-]  # fmt: skip
 
 
 @cache
@@ -69,13 +61,8 @@ def pngs() -> Iterator[Row]:
     for name, pixels in (("16", SIXTEEN), ("12 in 16", TWELVE)):
         yield f"{name} bits", png(pixels, 16, 0), GRAY, 0
         yield f"{name} bits interlaced", png(pixels, 16, 0, adam7=True), GRAY, 0
-    shown = np.where(GRAY == 90, 0, GRAY)
-    yield (
-        "16 bits, one clear",
-        png(SIXTEEN, 16, 0, {b"tRNS": struct.pack(">H", 90 * 257)}),
-        shown,
-        0,
-    )
+    clear = {b"tRNS": struct.pack(">H", 90 * 257)}
+    yield "16 bits, one clear", png(SIXTEEN, 16, 0, clear), np.where(GRAY == 90, 0, GRAY), 0
     for colour, pixels in ((2, COLOUR), (4, GRAY_ALPHA), (6, COLOUR_ALPHA)):
         yield f"type {colour}, 8 bits", png(pixels, 8, colour), pixels, 0
         yield f"type {colour}, 16 bits", png(wide(pixels), 16, colour), pixels, 0
@@ -110,11 +97,10 @@ def _grays(write: Callable[..., bytes], order: str) -> Iterator[Row]:
             file = write(low, 3, bits=bits, tags={320: tuple(ramp[::turn]) * 3})
             yield f"{bits} bits palette {turn}", file, shown if turn == 1 else 255 - shown, 0
     whole = {
-        "16": SIXTEEN, "12 in 16": TWELVE, "signed 16": SIXTEEN.astype(np.int32).clip(0) // 2,
+        "16": SIXTEEN, "12 in 16": TWELVE, "signed 16": (SIXTEEN // 2).astype(np.int16),
         "signed 32": SIXTEEN.astype(np.int32), "float 0 to 1": UNIT,
         "float 0 to 255": GRAY.astype(np.float32), "float of 12 bits": TWELVE.astype(np.float32),
     }  # fmt: skip
-    whole["signed 16"] = whole["signed 16"].astype(np.int16)
     for name, pixels in whole.items():
         yield name, write(pixels), GRAY, 0
     yield "float MinIsWhite", write(1 - UNIT, 0), GRAY, 0
@@ -141,8 +127,7 @@ def _grays(write: Callable[..., bytes], order: str) -> Iterator[Row]:
 
 
 def _colours(write: Callable[..., bytes], planar: int) -> Iterator[Row]:
-    rgb, ink = (COLOUR, 2), np.dstack([255 - COLOUR, NONE])
-    yield "RGB", write(*rgb), COLOUR, 0
+    yield "RGB", write(COLOUR, 2), COLOUR, 0
     yield "RGB 16", write(wide(COLOUR), 2), COLOUR, 0
     yield "RGB 12 in 16", write(wide(COLOUR) >> 4, 2), "12 bits in use", 0
     yield "RGB with alpha", write(COLOUR_ALPHA, 2, tags={338: (2,)}), COLOUR_ALPHA, 0
@@ -158,6 +143,7 @@ def _colours(write: Callable[..., bytes], planar: int) -> Iterator[Row]:
     ):
         want = "8+8 bits unsigned, MinIsBlack, in planes" if planar == 2 and extra else shown
         yield name, write(pixels, tags={338: (extra,)}), want, 2
+    ink = np.dstack([255 - COLOUR, NONE])
     yield "CMYK", write(ink, 5), COLOUR, 0
     yield "CMYK 16", write(wide(ink), 5), COLOUR, 0
     yield "K", write(np.dstack([NONE, NONE, NONE, 255 - GRAY]), 5), GRAY, 0
@@ -184,7 +170,8 @@ def single_tiffs() -> Iterator[Row]:
     above = (GRAY * 1.002).astype(np.float32)  # up to 255.51, as after a resampling
     yield "float to 255.5", tiff(above), GRAY, 1
     yield "not a number", tiff(np.where(GRAY == 255, np.float32("nan"), UNIT)), "not finite", 0
-    yield "truncated", tiff(GRAY)[:4000], "TIFF", 0
+    yield "no tags", tiff(GRAY)[:4000], "TIFF: ", 0
+    yield "cut", saved(GRAY, "TIFF")[:4000], "truncated or damaged", 0
     yield "LAB", saved(Image.fromarray(COLOUR).convert("LAB"), "TIFF"), COLOUR, LOSSY
     yield "BigTIFF", saved(SIXTEEN, "TIFF", big_tiff=True), GRAY, 0
     for kind in ("group3", "group4", "tiff_ccitt"):
@@ -256,15 +243,12 @@ def bmps() -> Iterator[Row]:
     yield "alpha 0", bmp(empty, WIDTH, 32, compression=3, masks=masks), "is transparent", 0
     alpha = [row.tobytes() for row in np.dstack([bgr, ALPHA])]
     yield "alpha", bmp(alpha, WIDTH, 32, compression=3, masks=masks), COLOUR_ALPHA, 0
-    for name, green, masks in (
-        ("555", 5, (0x7C00, 0x3E0, 0x1F)),
-        ("565", 6, (0xF800, 0x7E0, 0x1F)),
-    ):
+    for green, masks in ((5, (0x7C00, 0x3E0, 0x1F)), (6, (0xF800, 0x7E0, 0x1F))):
         tops = np.array([31, 2**green - 1, 31])
         few = np.rint(COLOUR / 255 * tops).astype(np.uint16)
         rows = (few[..., 0] << (5 + green)) | (few[..., 1] << 5) | few[..., 2]
         file = bmp([row.tobytes() for row in rows], WIDTH, 16, compression=3, masks=masks)
-        yield f"16 bits {name}", file, np.rint(few / tops * 255).astype(np.uint8), 2
+        yield f"16 bits 5{green}5", file, np.rint(few / tops * 255).astype(np.uint8), 2
     yield "16 bits 444", file.replace(b"\0\xf8", b"\0\x0f", 1), "bitfields layout", 0
     yield "JPEG inside", bmp([b"x"], WIDTH, 24, compression=4), "BMP compression", 0
 
@@ -277,12 +261,8 @@ def turned() -> Iterator[Row]:
     for orientation, act in undo.items():
         exif = Image.Exif()
         exif[0x0112] = orientation
-        for kind, how in (
-            ("PNG", {}),
-            ("TIFF", {}),
-            ("JPEG", {"quality": 98}),
-            ("WEBP", {"lossless": True}),
-        ):
+        for kind in ("PNG", "TIFF", "JPEG", "WEBP"):
+            how = {"JPEG": {"quality": 98}, "WEBP": {"lossless": True}}.get(kind, {})
             file = saved(np.ascontiguousarray(act(GRAY)), kind, exif=exif, **how)
             yield f"{kind} orientation {orientation}", file, GRAY, LOSSY if kind == "JPEG" else 0
 
