@@ -10,6 +10,8 @@ from rayograph.data import order
 from rayograph.data.dataset import Dataset
 from rayograph.errors import UserError
 from rayograph.models.build import build, check, check_weights
+from rayograph.runs.checkpoint import Progress
+from rayograph.runs.folder import RunFolder
 
 FEW = 8  # films of a worker's usual share; from there up none is of a single film
 log = logging.getLogger("rayograph.checks")
@@ -26,6 +28,8 @@ def check_run(config: RunConfig, dataset: Dataset) -> None:
     if told := check_weights(config.model, shape, dataset.task.outputs):
         log.warning(told)
     _check_single_films(config, dataset, shape)
+    if config.run.start_from and RunFolder.of(config).latest() is None:
+        Progress.of(config.run.start_from, dataset.manifest.fingerprint)
 
 
 def _check_single_films(config: RunConfig, dataset: Dataset, shape: tuple[int, ...]) -> None:
