@@ -1,7 +1,8 @@
 """Every place is a URI: `s3://bucket/key`, `file:///path`, or a bare path.
 
 The only room that knows boto3, smart_open and pyarrow.fs. boto3 carries checkpoints and signs the
-ranged reads of shards, smart_open opens originals and small documents, pyarrow.fs is what Ray gets.
+ranged reads of shards, smart_open opens originals and small documents; Ray is given a pyarrow.fs
+filesystem over the same requests, so that whatever boto3 is told holds everywhere.
 Endpoint and credentials come from the standard AWS variables or the node's role, never from an
 argument. A write is complete or absent; what passes is waited for.
 """

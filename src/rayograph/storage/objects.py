@@ -11,8 +11,6 @@ from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 from rayograph.storage.retries import NotFoundError, with_retries
 from rayograph.storage.uri import absolute, bucket_and_key, is_local
@@ -131,17 +129,9 @@ def filesystem(uri: str) -> tuple[Any, str]:
     uri = absolute(uri)
     if is_local(uri):
         return pyarrow.fs.LocalFileSystem(), uri
-    client = s3()  # which knows profiles, endpoints and proxies; Ray pickles what pyarrow is told
-    parts = urlsplit(client.meta.endpoint_url)
-    options: dict[str, Any] = {"region": client.meta.region_name or "us-east-1"}
-    if not str(parts.hostname).endswith("amazonaws.com"):
-        options |= {"scheme": parts.scheme, "endpoint_override": parts.netloc}
-    proxy = getproxies().get(parts.scheme)
-    if proxy and not proxy_bypass(str(parts.hostname)):
-        options["proxy_options"] = proxy
-    if bundle := os.environ.get("AWS_CA_BUNDLE"):  # the only name of it that pyarrow's curl reads
-        os.environ.setdefault("SSL_CERT_FILE", bundle)
-    return pyarrow.fs.S3FileSystem(**options), uri.removeprefix("s3://")
+    from rayograph.storage.bookkeeping import Objects
+
+    return pyarrow.fs.PyFileSystem(Objects()), uri.removeprefix("s3://")
 
 
 def _files(folder: str) -> Iterator[Entry]:
