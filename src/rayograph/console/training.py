@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rayograph import storage
 from rayograph.config import RunConfig
 from rayograph.console import judging, tables
 from rayograph.console.arguments import Overrides, Preset
@@ -28,7 +29,8 @@ def demo(folder: Annotated[Path, typer.Argument(metavar="[DIR]")] = Path("demo")
     if (run / "config.yaml").exists():
         if RunConfig.load(str(run / "config.yaml")) != settings:
             raise UserError(f"{run}: not the demo's run; give another DIR")
-        shutil.rmtree(run)
+        with storage.held(str(run), "run"):
+            shutil.rmtree(run)
     say.print(f"{settings.phantom.films} phantom films are made and packed in {folder}")
     train("demo", [f"run.storage={folder}"])
     judging.evaluate(str(run))
