@@ -22,8 +22,11 @@ if TYPE_CHECKING:
     from rayograph.runs.folder import RunFolder
 
 
-def demo(folder: Annotated[Path, typer.Argument(metavar="[DIR]")] = Path("demo")) -> None:
+def demo(dir_: Annotated[str, typer.Argument(metavar="[DIR]")] = "demo") -> None:
     """Phantom films → pack → train on 2 workers → evaluate → report, without a network."""
+    if not storage.is_local(storage.absolute(dir_)):
+        raise UserError(f"{dir_}: the demo is made on this machine's disk; give a folder")
+    folder = Path(storage.absolute(dir_))
     settings = RunConfig.load("demo", [f"run.storage={folder}"])
     run = folder / settings.run.name
     if (run / "config.yaml").exists():

@@ -22,7 +22,7 @@ from rayograph.storage.objects import (
 )
 from rayograph.storage.ranges import Ranges
 from rayograph.storage.retries import RETRY_TIMEOUT_S, NotFoundError, mark_reachable
-from rayograph.storage.uri import absolute, below, is_local, join, parent
+from rayograph.storage.uri import absolute, below, is_local, join, like_uri, parent
 
 __all__ = [
     "MULTIPART_BYTES",
@@ -40,6 +40,7 @@ __all__ = [
     "held",
     "is_local",
     "join",
+    "like_uri",
     "listing",
     "mark_reachable",
     "parent",
