@@ -119,6 +119,13 @@ def listing(uri: str) -> Iterator[Entry]:
         request["ContinuationToken"] = page["NextContinuationToken"]
 
 
+def linked_folders(uri: str) -> list[str]:
+    """The links to folders below a folder on a disk, which `listing` does not follow, by name."""
+    walk = os.walk(absolute(uri)) if is_local(absolute(uri)) else ()
+    found = (Path(place, name) for place, names, _ in walk for name in names)
+    return sorted(str(path) for path in found if path.is_symlink())
+
+
 def delete(uris: Iterable[str]) -> None:
     """Delete objects, each named in full: there is no way to delete a whole prefix."""
     for uri in map(absolute, uris):

@@ -1,9 +1,10 @@
 """Places: `s3://bucket/key`, `file:///path`, or a bare path."""
 
+import os
 import posixpath
 import re
 from pathlib import Path
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from rayograph.errors import UserError
 
@@ -66,9 +67,23 @@ def like_uri(path: str) -> bool:
 
 
 def below(folder: str, path: str) -> str:
-    """The place of a relative path, its `.` and `..` resolved: an object store knows neither."""
+    """The place of a relative path, its `./` and `..` resolved: an object store knows neither.
+
+    A key that has `//` or `/./` in it stays as it is.
+    """
+    if not is_local(folder) and ".." not in path.split("/"):
+        return f"{folder.rstrip('/')}/{re.sub(r'^(?:[.]/+)+', '', path)}"
     scheme = "" if is_local(folder) else "s3://"
     return scheme + posixpath.normpath(join(folder.removeprefix(scheme), path))
+
+
+def readable(uri: str) -> tuple[str, str]:
+    """A place, and its name, as text that every file can hold, whatever bytes a disk's name has.
+
+    The place is read as before. Bytes that are no UTF-8 are `%E9` in it, and `\\xe9` in the name.
+    """
+    name = uri.encode(errors="surrogateescape").decode(errors="backslashreplace")
+    return (uri if name == uri else f"file://{quote(os.fsencode(uri))}"), name
 
 
 def join(uri: str, *parts: str) -> str:
