@@ -1,6 +1,7 @@
 """Contract 1: complete or absent, the same on a disk and in a bucket, and errors that help."""
 
 import os
+import re
 import socket
 import ssl
 import subprocess
@@ -152,10 +153,51 @@ def test_a_store_that_refuses_is_explained(
         assert "wrong" not in last
 
 
-@pytest.mark.parametrize("uri", ["gs://b/x", "s3://", "", "http://x/y"])
+@pytest.mark.parametrize(
+    "uri",
+    ["gs://b/x", "gs:/b/x", "s3://", "s3:", "s3://a:9000/b", "", "http://x/y", "C:\\x", "C:/x"],
+)
 def test_a_place_that_cannot_be_is_refused(uri: str) -> None:
     with pytest.raises(UserError):
         storage.absolute(uri)
+
+
+@pytest.mark.parametrize(
+    ("uri", "meant"),
+    [
+        ("s3:/bucket/x", "s3://bucket/x"),
+        ("s3:bucket/x", "s3://bucket/x"),
+        ("S3://bucket/x", "s3://bucket/x"),
+        ("s3//bucket", "s3://bucket"),
+        ("s3 ://bucket/x", "s3://bucket/x"),
+        (" s3://bucket/x", "s3://bucket/x"),
+        ("s3:///bucket/x", "s3://bucket/x"),
+        ("s3a://bucket/x", "s3://bucket/x"),
+        ("arn:aws:s3:::bucket/x", "s3://bucket/x"),
+        ("https://bucket.s3.amazonaws.com/x", "s3://bucket/x"),
+        ("https://my.bucket.s3.eu-west-1.amazonaws.com/x/y", "s3://my.bucket/x/y"),
+        ("https://s3.eu-west-1.amazonaws.com/bucket", "s3://bucket"),
+        ("file:/films", "file:///films"),
+        ("file://films/x", "file:///films/x"),
+        ("FILE:///films", "file:///films"),
+    ],
+)
+def test_what_only_looks_like_a_uri_is_refused_with_what_was_meant(uri: str, meant: str) -> None:
+    with pytest.raises(UserError, match=rf"did you mean {re.escape(meant)}\?$"):
+        storage.absolute(uri)
+    storage.absolute(meant)
+
+
+@pytest.mark.parametrize("path", ["s3", "s3/x", "./s3:/x", "films:v2/a", "10:30.png", "a\\b#?%2F"])
+def test_other_names_are_paths(path: str) -> None:
+    assert storage.absolute(path) == str(Path(path).absolute())
+    assert storage.absolute(Path(path).absolute().as_uri()) == str(Path(path).absolute())
+
+
+def test_an_endpoint_without_a_scheme_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "localhost:8333")
+    with pytest.raises(UserError, match=r"localhost:8333; AWS_ENDPOINT_URL.*http://HOST:PORT"):
+        storage.read("s3://bucket/x")
 
 
 def test_objects_have_the_media_type_of_their_name(s3: str) -> None:

@@ -16,6 +16,7 @@ from rayograph.storage.objects import (
     exists,
     fetch,
     filesystem,
+    linked_folders,
     listing,
     read,
     upload,
@@ -23,7 +24,7 @@ from rayograph.storage.objects import (
 )
 from rayograph.storage.ranges import Ranges
 from rayograph.storage.retries import RETRY_TIMEOUT_S, NotFoundError, mark_reachable
-from rayograph.storage.uri import absolute, below, is_local, join, parent
+from rayograph.storage.uri import absolute, below, is_local, join, like_uri, parent, readable
 
 __all__ = [
     "MULTIPART_BYTES",
@@ -41,10 +42,13 @@ __all__ = [
     "held",
     "is_local",
     "join",
+    "like_uri",
+    "linked_folders",
     "listing",
     "mark_reachable",
     "parent",
     "read",
+    "readable",
     "upload",
     "write",
 ]
