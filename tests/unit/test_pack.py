@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -197,6 +198,28 @@ def test_what_splits_share_is_a_finding_where_the_source_fixes_them(
     assert found["patient_in_two_splits"].films == (one.name.split("_")[0],)
     assert str(twin.relative_to(few)) in found["identical_file_in_two_splits"].films
     assert any("p99999_1.png" in pair for pair in found["near_identical"].films)
+
+
+def test_splits_without_films_or_without_those_of_a_class_are_a_finding(
+    few: Path, tmp_path: Path
+) -> None:
+    paths = sorted(few.rglob("*.png"))
+    told = {}
+    for name, patients in (("one", ["p"] * 12), ("pairs", [f"p{i % 4}" for i in range(12)])):
+        rows = [f"{p},{'ab'[i % 2]},{patients[i]}" for i, p in enumerate(paths[:12])]
+        (tmp_path / f"{name}.csv").write_text("path,label,who\n" + "\n".join(rows))
+        options = PackOptions(size=32, patient_column="who", negative="a")
+        found = packing(tmp_path / f"{name}.csv", tmp_path / name, options).manifest
+        told[name] = [f.message for f in found.findings if f.kind.startswith("no_films")]
+    few_patients = "too few patients to take some from training"
+    assert told["one"] == [
+        f"no val films, which the best epoch is chosen by: {few_patients}",
+        f"no test films, which a model is judged by: {few_patients}",
+    ]
+    assert told["pairs"] == told["one"][:1]
+    shutil.rmtree(few / "test" / "opacity")
+    found = packing(few, tmp_path / "d").manifest
+    assert [f.message for f in found.findings] == ["no test films of opacity: the source has none"]
 
 
 def test_damage_is_found_by_inspection_and_by_reading(few: Path, tmp_path: Path) -> None:

@@ -35,6 +35,10 @@ class PackOptions(SourceOptions):
     quality: int = Field(95, ge=1, le=100)
     """of codec jpeg [JPEG quality]"""
 
+    split: Literal["source", "test"] = "source"
+    """source: its own parts, or cut where it has none; test: every film is a test film, to judge
+    models by: one class is enough, and the model says which is negative [name]"""
+
     val: Literal["source", "cut", "merge_and_cut"] = "source"
     """validation films: the source's own part (cut from training if it has none), cut from
     training, or the source's own merged into training and then cut [name]"""

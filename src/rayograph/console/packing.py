@@ -33,7 +33,10 @@ def pack(
     counts = ", ".join(f"{name} {part.rows}" for name, part in manifest.parts.items())
     say.print(f"packed {counts} films into {storage.absolute(dest)}")
     negative, *others = manifest.classes
-    say.print(f"negative class (nothing found): {negative}; the others: {', '.join(others)}")
+    if "train" in manifest.parts:
+        say.print(f"negative class (nothing found): {negative}; the others: {', '.join(others)}")
+    else:
+        say.print(f"classes: {', '.join(manifest.classes)}; the model says which one is negative")
     for finding in manifest.findings:
         say.print(f"finding: {finding.message}")
 

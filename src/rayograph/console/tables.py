@@ -1,6 +1,6 @@
 """Results as text for people."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich import box
@@ -30,7 +30,7 @@ def evaluation(found: "Evaluation") -> str:
     confusion = _table("truth \\ decision", *found.classes)
     for name, row in zip(found.classes, found.confusion, strict=True):
         confusion.add_row(name, *map(str, row))
-    parts: list[Any] = [head, metrics, confusion]
+    parts: list[Any] = [head, *_cautions(found), metrics, confusion]
     if found.operating_points is not None:
         parts.append(
             f"threshold: {found.classes[1]} from a probability of {found.operating_points[0]:.3f},"
@@ -41,6 +41,27 @@ def evaluation(found: "Evaluation") -> str:
         checkpoints = _checkpoints(found.checkpoints, headline)
         parts += ["exploratory: every checkpoint on these films", checkpoints]
     return _text(parts)
+
+
+def _cautions(found: "Evaluation") -> Iterator[str]:
+    """What the model knew of the judged films before."""
+    if (overlap := found.overlap) is None:
+        return
+    if overlap.unknown:
+        yield f"not checked whether the model was trained on some of these films: {overlap.unknown}"
+    elif found.fingerprint == found.trained_on:
+        known = {"train": "the model was trained on", "val": "the best epoch was chosen by"}
+        yield f"caution: {known[found.split]} these films, so they flatter it"
+    elif overlap.films:
+        yield (
+            f"caution: {overlap.films} of {found.films} films are among those that the model was "
+            "trained on or its epoch was chosen by, so they flatter it"
+        )
+    if overlap.patients and found.fingerprint != found.trained_on:
+        yield (
+            f"caution: {overlap.patients} of {found.patients} patients have an id that is among "
+            "those, too: the same patients, if both sources number them alike"
+        )
 
 
 def dataset(found: "Summary") -> str:

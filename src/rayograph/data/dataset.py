@@ -96,6 +96,8 @@ class Dataset:
         found = self._splits.get(name)
         if found is None or not found.rows:
             known = ", ".join(self._splits)
+            if name == "train":  # as pack.split=test leaves it
+                known += ", so that models can be judged by it and not trained on it"
             raise UserError(f"{self.uri}: no films in split {name}; it has {known}")
         return found
 

@@ -13,7 +13,7 @@ from rayograph.data.manifest import LONGEST_IDS
 from rayograph.errors import Failure, one_line
 from rayograph.task import Labels
 
-TEXTS = ("part", "sample_id", "patient_id")  # columns that are always there
+TEXTS = ("part", "sample_id", "patient_id", "sha256")  # columns that are always there
 TEXT_BYTES = 2**24  # of any index, beside LONGEST_IDS a sample
 
 

@@ -53,9 +53,10 @@ def verify(dataset: Dataset) -> None:
 
 
 def summary(dataset: Dataset) -> Summary:
-    """Films, patients, bytes and prevalence of each split."""
+    """Films, patients, bytes and prevalence of each split; values of the training films, if any."""
     splits = {name: dataset.split(name) for name in dataset.manifest.splits}
-    values = dataset.inputs.describe(splits["train"].moments)
+    first = splits.get("train") or next(iter(splits.values()))
+    values = dataset.inputs.describe(first.moments)
     return Summary(dataset.uri, dataset.manifest, values, {n: _of(s) for n, s in splits.items()})
 
 

@@ -127,11 +127,11 @@ class Manifest(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     format_version: Literal[2] = 2
     name: str
     task: Literal["multiclass"] = "multiclass"
-    classes: Annotated[tuple[str, ...], Field(min_length=2, max_length=MOST_CLASSES)]
+    classes: Annotated[tuple[str, ...], Field(min_length=1, max_length=MOST_CLASSES)]
     inputs: AnyInputs
     recipe: Recipe
     parts: dict[PartName, Part]
-    splits: dict[PartName, tuple[PartName, ...]]
+    splits: Annotated[dict[PartName, tuple[PartName, ...]], Field(min_length=1)]
     findings: tuple[Finding, ...] = ()
     ignored: dict[str, Count] = {}
     rejected: Count = 0
@@ -141,6 +141,8 @@ class Manifest(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     def _fits(self) -> "Manifest":
         if len(set(self.classes)) < len(self.classes):
             raise ValueError("a class appears twice")
+        if len(self.classes) < 2 and "train" in self.splits:
+            raise ValueError("a classifier needs two classes or more")
         if self.inputs.shape != self.recipe.shape:
             raise ValueError("its inputs are not of the shape that its recipe makes")
         for name, parts in self.splits.items():

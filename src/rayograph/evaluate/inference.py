@@ -19,7 +19,8 @@ BATCH = 64  # samples per forward pass
 class Logits:
     """A worker's part of a split; the other rows are zero, so the parts add up.
 
-    `values` float32 [n, k], `labels` int8 [n, k], `seen` int64 [n]: how often; `ids` by row.
+    `values` float32 [n, outputs], `labels` int8 [n, classes of the dataset], `seen` int64 [n]: how
+    often; `ids` by row.
     """
 
     values: npt.NDArray[np.float32]
@@ -34,6 +35,7 @@ def logits(
     dataset: Dataset,
     split: str,
     transform: Transform,
+    outputs: int,
     device: torch.device,
     rank: int = 0,
     world: int = 1,
@@ -43,10 +45,10 @@ def logits(
 
     `alive` is called for each of them.
     """
-    rows, outputs = dataset.split(split).rows, len(dataset.manifest.classes)
+    rows, classes = dataset.split(split).rows, len(dataset.manifest.classes)
     out = Logits(
         np.zeros((rows, outputs), np.float32),
-        np.zeros((rows, outputs), np.int8),
+        np.zeros((rows, classes), np.int8),
         np.zeros(rows, np.int64),
         {},
     )

@@ -10,6 +10,7 @@ from rayograph.data import moments
 from rayograph.data.inputs import Inputs
 from rayograph.data.manifest import PARTS, Finding, LabelCounts, Manifest, Part
 from rayograph.data.recipe import Recipe
+from rayograph.errors import one_line
 from rayograph.pack import lookalikes, split
 from rayograph.pack.scan import Scanned
 from rayograph.pack.shard import Packed, ShardTask
@@ -63,7 +64,7 @@ def manifest(
         findings=(
             *source.findings,
             *_left_out(source, rejected),
-            *_absent(parts),
+            *_absent(source, parts),
             *_leaks(samples, results),
         ),
         ignored=dict(source.ignored),
@@ -85,12 +86,21 @@ def _left_out(source: Source, rejected: Mapping[str, str]) -> Iterator[Finding]:
         yield Finding(kind="ignored", message=message)
 
 
-def _absent(parts: Mapping[str, Part]) -> Iterator[Finding]:
-    """Splits that have no films: nothing can be chosen, or judged, by them."""
+def _absent(source: Source, parts: Mapping[str, Part]) -> Iterator[Finding]:
+    """Splits that have no films, or none of a class: nothing can be chosen, or judged, by them."""
+    if "train" not in parts:  # nothing is chosen by films that models are judged by
+        return
+    own, few = {i.split for i in source.items}, "too few patients to take some from training"
     for name, use in (("val", "the best epoch is chosen by"), ("test", "a model is judged by")):
+        fixed = name in own or (name == "test" and source.fixes_split)
+        why = "the source has none" if fixed else few
         if name not in parts:
-            message = f"no {name} films, which {use}: too few patients to take some from training"
-            yield Finding(kind="no_films", message=message)
+            yield Finding(kind="no_films", message=f"no {name} films, which {use}: {why}")
+            continue
+        absent = [label for label, counts in parts[name].labels.items() if not counts.present]
+        if absent:
+            message = f"no {name} films of {one_line(', '.join(absent))}: {why}"
+            yield Finding(kind="no_films_of_class", message=message)
 
 
 def _parts(

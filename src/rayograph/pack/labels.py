@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from rayograph.data.manifest import Finding
 from rayograph.errors import UserError, one_line
@@ -68,15 +68,23 @@ def _odd(groups: dict[str, list[str]]) -> Iterator[Finding]:
         yield Finding(kind="label_uncertain", message=message)
 
 
+def by_name(names: Iterable[str]) -> list[str]:
+    """Different classes by name, numbers by value."""
+    return sorted(set(names), key=lambda name: (_number(name) is None, _number(name) or 0, name))
+
+
 def ordered(uri: str, names: Sequence[str], negative: str | None) -> tuple[str, ...]:
     """The classes, the negative one first, then by name, numbers by value.
 
     Raises `UserError` where there is only one, or where no name, or several, say `nothing found`.
     """
-    every = sorted(set(names), key=lambda name: (_number(name) is None, _number(name) or 0, name))
+    every = by_name(names)
     shown = one_line(", ".join(every))
     if len(every) < 2:
-        raise UserError(f"{uri}: only the class {shown}; a classifier needs two or more")
+        raise UserError(
+            f"{uri}: only the class {shown}; a classifier needs two or more; films to judge one by "
+            "may have one: pack.split=test"
+        )
     if negative is not None and plain(negative) not in map(plain, every):
         raise UserError(f"pack.negative={negative}: no such class; there are {shown}")
     candidates = [name for name in every if plain(name) == plain(negative or "")]

@@ -42,8 +42,8 @@ def pack(
 ) -> Manifest:
     """Pack a source into `dest` and return its manifest.
 
-    Raises `UserError` where `dest` holds a dataset already, a class never occurs in training, or
-    more originals are of no use than `pack.max_rejected`.
+    Raises `UserError` where `dest` holds a dataset already, a class never occurs in training (of a
+    source that is to be trained on), or more originals are of no use than `pack.max_rejected`.
     """
     dest = storage.absolute(dest)
     check(dest, overwrite)
@@ -56,7 +56,8 @@ def pack(
     usable = [item for item in source.items if item.sample_id not in rejected]
     parts = split.assign(source, usable, [scanned[i.sample_id].sha256 for i in usable], options)
     pairs = list(zip(usable, parts, strict=True))
-    _check_classes(source, [item.label for item, part in pairs if part == "train"], rejected)
+    if options.split == "source":
+        _check_classes(source, [item.label for item, part in pairs if part == "train"], rejected)
     tasks = list(_tasks(dest, pairs, scanned, source.classes, inputs, recipe, options))
     storage.delete([storage.join(dest, dataset.MANIFEST)])  # until the new one, nothing is valid
     results = list(mapper("packing", write_shard, tasks))
@@ -64,7 +65,8 @@ def pack(
         rejected |= {one.items[i].sample_id: reason for i, reason in packed.rejected.items()}
     _check_rejected(rejected, len(source.items), options)
     samples = describe.stored(tasks, results, scanned)
-    _check_classes(source, [s.item.label for s in samples if s.part == "train"], rejected)
+    if options.split == "source":
+        _check_classes(source, [s.item.label for s in samples if s.part == "train"], rejected)
     manifest = describe.manifest(dest, source, recipe, inputs, samples, results, rejected)
     for name, data in {
         dataset.INDEX: documents.index(samples, manifest),
@@ -102,7 +104,7 @@ def _tasks(
     """Shards of each part, its samples in a seeded random order."""
     encode = tasks.of("multiclass", classes).encode
     sample_bytes = inputs.expected_bytes
-    training = sum(part == "train" for _, part in pairs)
+    training = sum(part == "train" for _, part in pairs) or len(pairs)
     batch_rows = rows_per_batch(training, sample_bytes)
     shard_rows = max(1, options.shard_bytes // sample_bytes // batch_rows) * batch_rows
     for name in PARTS:

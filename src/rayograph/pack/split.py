@@ -17,7 +17,9 @@ Mask = npt.NDArray[np.bool_]
 def assign(
     source: Source, items: Sequence[SourceItem], digests: Sequence[str], options: PackOptions
 ) -> list[str]:
-    """The part of each film: the source's own, or cut by patient (70/15/15)."""
+    """The part of each film: `test` if asked, or the source's own, or cut by patient (70/15/15)."""
+    if options.split == "test":
+        return ["test"] * len(items)
     labels = np.array([source.classes.index(item.label) for item in items], dtype=np.int64)
     names = [item.sample_id for item in items]
     groups = group_by_patient([item.patient_id for item in items], digests)
@@ -33,7 +35,10 @@ def assign(
         hold_out("val", 0.15 / 0.85)
         return [str(part) for part in parts]
     if "train" not in parts:
-        raise UserError(f"{source.uri}: no training films; it has {sorted(set(parts))}")
+        raise UserError(
+            f"{source.uri}: no training films; it has {', '.join(sorted(set(parts)))}; "
+            "films to judge models by: pack.split=test"
+        )
     has_val = "val" in parts
     if has_val and options.val == "cut":
         raise UserError(

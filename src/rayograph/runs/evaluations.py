@@ -16,8 +16,23 @@ PREDICTIONS, METRICS, CHECKPOINTS = "predictions.parquet", "metrics.json", "chec
 
 
 @dataclass(frozen=True)
+class Overlap:
+    """How many judged films are among those that a model was trained on, or its epoch chosen by.
+
+    And how many judged patients; None is not known, of films for the reason in `unknown`.
+    """
+
+    films: int | None
+    patients: int | None = None
+    unknown: str | None = None
+
+
+@dataclass(frozen=True)
 class Evaluation:
-    """A model judged on a split. `checkpoints` holds one entry an epoch, exploratory."""
+    """A model judged on a split. `checkpoints` holds one entry an epoch, exploratory.
+
+    `overlap` is None for the test films of the model's own dataset.
+    """
 
     split: str
     films: int
@@ -34,11 +49,13 @@ class Evaluation:
     trained_on: str  # the fingerprint of the model's own dataset
     predictions: Any = field(repr=False)  # a pyarrow.Table
     checkpoints: Sequence[Mapping[str, Any]] = ()
+    overlap: Overlap | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The result as `evaluate --json` prints it."""
         found = {k: v for k, v in vars(self).items() if k not in ("predictions", "checkpoints")}
         found["metrics"] = {name: asdict(value) for name, value in self.metrics.items()}
+        found["overlap"] = self.overlap and asdict(self.overlap)
         if self.checkpoints:
             found["checkpoints"] = list(self.checkpoints)
         return found

@@ -32,8 +32,9 @@ def validate(
 ) -> Validation:
     """Judge every validation sample once; `Diverged`, saying `where`, if the model returns NaN."""
     own = inference.logits(
-        model, dataset, "val", transform, world.device, world.rank, world.size, alive
-    )
+        model, dataset, "val", transform, dataset.task.outputs,
+        world.device, world.rank, world.size, alive,
+    )  # fmt: skip
     parts = (own.values, own.labels, own.seen)
     values, labels, seen = (
         world.sum(torch.from_numpy(part).to(world.device)).cpu().numpy() for part in parts

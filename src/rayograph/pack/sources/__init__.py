@@ -19,7 +19,7 @@ def open_source(uri: str, options: PackOptions) -> Source:
     """
     uri = storage.absolute(uri)
     source = open_table(uri, options) if is_table(uri) else open_folders(uri, options)
-    if len({item.split is None for item in source.items}) > 1:
+    if options.split == "source" and len({item.split is None for item in source.items}) > 1:
         raise UserError(f"{uri}: some films have a split and some have none; give all or none")
     return source
 

@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from rayograph import storage
+from rayograph.config import PackOptions
 from rayograph.data.manifest import Finding
 from rayograph.errors import UserError
 from rayograph.pack import labels
@@ -105,9 +106,11 @@ def patients_unknown(message: str) -> tuple[Finding, ...]:
 
 
 def labelled(
-    uri: str, items: Sequence[SourceItem], negative: str | None
+    uri: str, items: Sequence[SourceItem], options: PackOptions
 ) -> tuple[tuple[SourceItem, ...], tuple[str, ...], tuple[Finding, ...]]:
     """Items with their class's one spelling, the classes (negative first), and what was odd."""
     spelling, findings = labels.spellings(uri, [item.label for item in items])
     found = tuple(replace(item, label=spelling[item.label]) for item in items)
-    return found, labels.ordered(uri, list(spelling.values()), negative), findings
+    if options.split == "test":
+        return found, tuple(labels.by_name(spelling.values())), findings
+    return found, labels.ordered(uri, list(spelling.values()), options.negative), findings

@@ -34,7 +34,7 @@ def open_folders(uri: str, options: PackOptions) -> Source:
         )
         for name, path, patient in zip(names, paths, patients, strict=True)
     )
-    items, classes, odd = labelled(uri, items, options.negative)
+    items, classes, odd = labelled(uri, items, options)
     findings += (*odd, *_masks(names), *found.findings)
     return Source(uri, items, classes, findings, found.ignored)
 

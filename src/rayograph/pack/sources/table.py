@@ -32,7 +32,8 @@ def open_table(uri: str, options: PackOptions) -> Source:
     named = {name: columns[name] for name in wanted}
     _check_rows(uri, named, options.path_column, options.label_column)
     patients = columns[options.path_column if patient == "none" else patient]
-    splits = columns.get(options.split_column) or [None] * table.num_rows
+    splits = columns.get(options.split_column) if options.split == "source" else None
+    splits = splits or [None] * table.num_rows
     metadata = [name for name in columns if name not in (*wanted, options.split_column)]
     items = tuple(
         SourceItem(
@@ -47,7 +48,7 @@ def open_table(uri: str, options: PackOptions) -> Source:
             zip(columns[options.path_column], columns[options.label_column], strict=True)
         )
     )
-    items, classes, odd = labelled(uri, items, options.negative)
+    items, classes, odd = labelled(uri, items, options)
     return Source(uri, items, classes, findings + odd)
 
 

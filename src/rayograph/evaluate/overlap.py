@@ -1,0 +1,51 @@
+"""Whether a model has seen the films that it is judged on."""
+
+import pyarrow as pa
+
+from rayograph import storage
+from rayograph.data import index
+from rayograph.data.dataset import MANIFEST, Dataset
+from rayograph.errors import Failure, UserError, one_line
+from rayograph.runs.card import ModelCard
+from rayograph.runs.evaluations import Overlap
+
+
+def overlap(card: ModelCard, dataset: Dataset, split: str) -> Overlap | None:
+    """What a split shares with the training and validation films of a model, if it can be known.
+
+    A film is shared where its original is the same, byte for byte. None for the test films of the
+    model's own dataset.
+    """
+    if dataset.manifest.fingerprint == card.fingerprint:
+        own = dataset.split(split)
+        return None if split == "test" else Overlap(own.rows, own.patients)
+    try:
+        trained = _trained_on(card)
+        splits = [name for name in ("train", "val") if name in trained.manifest.splits]
+        known = pa.concat_tables([index.read(trained, name) for name in splits])
+    except (UserError, Failure) as error:
+        return Overlap(None, unknown=one_line(error))
+    films = index.read(dataset, split)
+
+    def shared(column: str) -> list[str]:
+        values = set(known.column(column).to_pylist())
+        return [value for value in films.column(column).to_pylist() if value in values]
+
+    patients = len(set(shared("patient_id"))) if _identified(trained, dataset) else None
+    return Overlap(len(shared("sha256")), patients)
+
+
+def _trained_on(card: ModelCard) -> Dataset:
+    place = card.dataset
+    if not storage.exists(storage.join(place, MANIFEST)):
+        raise UserError(f"the dataset that it was trained on is not at {place}")
+    found = Dataset.open(place)
+    if found.manifest.fingerprint != card.fingerprint:
+        raise UserError(f"at {place} there is now another dataset than it was trained on")
+    return found
+
+
+def _identified(*datasets: Dataset) -> bool:
+    """Whether each has ids of patients: without, a film's name stands for its patient."""
+    kinds = {finding.kind for dataset in datasets for finding in dataset.manifest.findings}
+    return "patients_unknown" not in kinds
