@@ -119,13 +119,15 @@ class Blind(BaseHTTPRequestHandler):
 
 
 @pytest.fixture(params=[0, 501])
-def blind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def blind(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, s3: str
+) -> Iterator[str]:
+    """A place in such a store; clients have the credentials of `s3`, which boto3 keeps."""
+    assert s3
     monkeypatch.setattr(Blind, "refusal", request.param)
     monkeypatch.setattr(Blind, "objects", {})
     with ThreadingHTTPServer(("127.0.0.1", 0), Blind) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-            monkeypatch.setenv(name, "any")
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
         yield "s3://blind/run"
         server.shutdown()
