@@ -19,6 +19,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 KEY, SECRET, BUCKET = "test", "test-secret", "films"
 START_S = 60
 CHUNK_MB = 1  # it reads its chunks whole, also for a part of one: no larger than a record batch
+CLIENT = ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION")
 SERVICES = 8  # ports in a row: s3, master, volume, filer, and their gRPC ones
 
 

@@ -6,7 +6,7 @@ Here the fingerprint is fixed, so that a curve moves only if what is computed do
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rayograph.config import RunConfig
@@ -46,8 +46,8 @@ class Collector:
     def name(self, epoch: int) -> str:
         return f"checkpoint_{epoch:04}_00000000"
 
-    def report(self, row: Mapping[str, Any], payload: object) -> None:
-        self.rows.append(dict(row))
+    def report(self, rows: Sequence[Mapping[str, Any]], payload: object) -> None:
+        self.rows.append(dict(rows[-1]))
 
 
 def main(uri: str, scratch: str) -> None:

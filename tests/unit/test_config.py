@@ -40,7 +40,7 @@ def test_what_is_dumped_is_read_back(tmp_path: Path) -> None:
         ("lr", "lr: not an override; write key=value"),
         ("pack.size=64", "pack.size: is an option of `rayograph pack`; leave it out here"),
         ("sweep.seed=1", "sweep.seed: is an option of `rayograph sweep`"),
-        ("run.storage=gs://x", "gs://x: unknown scheme gs://"),
+        ("run.storage=gs://x", "gs://x: no place; use s3://BUCKET/KEY"),
         (
             "data.cache=s3://films/x",
             "data.cache=s3://films/x: must be a folder on a node's own disk",

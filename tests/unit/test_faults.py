@@ -45,7 +45,7 @@ def clean(proxy: Proxy) -> None:
 
 
 def client(proxy: Proxy, **more: Any) -> "S3Client":
-    config = Config(retries={"total_max_attempts": 1}, read_timeout=0.5, **more)
+    config = Config(retries={"total_max_attempts": 1}, read_timeout=2, **more)
     return boto3.client("s3", endpoint_url=proxy.endpoint, config=config)
 
 

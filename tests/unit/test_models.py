@@ -103,3 +103,61 @@ def test_densenet_weights_may_have_the_names_of_torchvisions_files(tmp_path: Pat
         options, shape=FILM, outputs=2
     ).features.denseblock1.denselayer1.conv1.weight
     assert torch.equal(found, rgb.features.denseblock1.denselayer1.conv1.weight)
+
+
+def kept(state: object, tmp_path: Path, **model: str) -> str | None:
+    """What of a file of weights a model does not take."""
+    torch.save(state, tmp_path / "w.pth")
+    options = ModelOptions(weights=str(tmp_path / "w.pth"), **model)
+    return build.check_weights(options, FILM, outputs=2)
+
+
+@pytest.mark.parametrize(
+    "prefix",
+    ["", "module.", "state_dict.module.", "model_state_dict.", "model."],
+)
+def test_weights_are_found_where_people_leave_them(prefix: str, tmp_path: Path) -> None:
+    """Of DataParallel, in a checkpoint beside an optimizer's moments, of Lightning with a loss."""
+    rgb = zoo.resnet18(num_classes=2)
+    wrapper, _, names = prefix.rpartition("dict.")
+    state = {f"{names}{key}": t for key, t in rgb.state_dict().items()}
+    beside = {"optimizer": {"state": {0: {"conv1.weight": torch.zeros(9)}}}, "epoch": 3}
+    if wrapper:
+        state = {f"{wrapper}dict": state, **beside}
+    elif prefix:
+        state["criterion.weight"] = torch.ones(2)
+    assert kept(state, tmp_path) is None
+    gray = build.build(ModelOptions(weights=str(tmp_path / "w.pth")), FILM, 2)
+    assert torch.equal(gray.fc.weight, rgb.fc.weight)
+    assert torch.equal(gray.layer4[1].conv2.weight, rgb.layer4[1].conv2.weight)
+
+
+def test_a_head_of_another_model_is_left_and_told(tmp_path: Path) -> None:
+    state = zoo.resnet18(num_classes=14).state_dict()
+    place = f"model.weights={tmp_path}/w.pth: not taken: "
+    assert kept(state, tmp_path) == f"{place}fc.weight [14, 512], fc.bias [14]"
+    state = {name.replace("fc.", "fc.1."): t for name, t in state.items()}
+    state["conv1.weight"] = state["conv1.weight"][:, :1].repeat(1, 4, 1, 1)
+    told = kept(state, tmp_path)
+    assert (
+        told == f"{place}fc.weight is absent, fc.bias is absent, fc.1.weight [14, 512] and 1 more"
+    )
+
+
+def test_what_does_not_fit_is_counted_and_the_first_is_named(tmp_path: Path) -> None:
+    small, large = (make().state_dict() for make in (zoo.resnet18, zoo.resnet34))
+    wide = {**small, "conv1.weight": torch.zeros(8, 3, 7, 7)}
+    group = build.build(ModelOptions(norm="group"), FILM, 2).state_dict()
+    same = "the weights must be of the same model and norm"
+    other = f"{same}: they are of model.norm="
+    for state, model, message in (
+        (wide, {}, r"1 of 102 tensors do not fit; the first: conv1.weight is of shape "
+         rf"\[8, 3, 7, 7\], resnet18 needs \[64, 1, 7, 7\]; {same}$"),
+        (small, {"name": "resnet34"}, r"80 of 182 .* first: layer1.2.conv1.weight is missing"),
+        (large, {}, "w.pth: no layer for 80 tensors of the file; the first: layer1.2.conv1.weight"),
+        ({"a": torch.ones(1)}, {}, "100 of 102 .* the first: conv1.weight is missing"),
+        (small, {"norm": "group"}, rf"40 .*: bn1.running_mean; {other}batch"),
+        (group, {}, rf"40 of 102 .*: bn1.running_mean is missing.*{other}group"),
+    ):  # fmt: skip
+        with pytest.raises(UserError, match=message):
+            kept(state, tmp_path, **model)

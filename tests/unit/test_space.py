@@ -3,8 +3,10 @@
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torchvision import models as zoo
 
 from rayograph.config import SweepConfig
 from rayograph.data.dataset import Dataset
@@ -166,4 +168,15 @@ def test_a_model_that_the_dataset_cannot_train_is_refused(
 ) -> None:
     found, config = checked(tmp_path, text, "model.name=cnn", "model.depth=5")
     with pytest.raises(UserError, match=words):
+        spaces.check_runs(found, config, packed)
+
+
+def test_each_value_is_tried_where_trials_have_it(tmp_path: Path, packed: Dataset) -> None:
+    torch.save(zoo.resnet18().state_dict(), tmp_path / "w.pth")
+    text = "model.name: {choice: [resnet18, cnn]}\nmodel.weights: {choice: [WEIGHTS]}"
+    text = text.replace("WEIGHTS", str(tmp_path / "w.pth"))
+    found, config = checked(tmp_path, text, "model.name=cnn")
+    spaces.check_runs(found, config, packed)  # no trial of resnet18 is refused for cnn's sake
+    found, config = checked(tmp_path, "train.micro_batch: {choice: [8, 1]}", "data.image_size=32")
+    with pytest.raises(UserError, match="a worker of 1 gets a single film"):
         spaces.check_runs(found, config, packed)

@@ -16,7 +16,7 @@ from rayograph.evaluate import evaluation
 from rayograph.pack import phantom
 from rayograph.runs import checkpoint, history
 from rayograph.runs.folder import RunFolder
-from rayograph.train import local, optim
+from rayograph.train import checks, local, optim
 from rayograph.train.stops import deaf
 from tests.conftest import packing
 
@@ -184,6 +184,14 @@ def test_a_run_may_start_from_another_ones_checkpoint_with_other_options(
     assert other.history()[2]["train_loss"] != first.history()[2]["train_loss"]
     with pytest.raises(UserError, match=r"is of another model; keep the model\.\* it had"):
         run(packed, tmp_path / "d", *common, start, "model.width=8")
+
+
+def test_a_checkpoint_to_start_from_is_looked_at_before_anything_starts(
+    packed: Dataset, tmp_path: Path
+) -> None:
+    config = settings(packed, tmp_path, f"run.start_from={tmp_path}/checkpoint_0001_0a")
+    with pytest.raises(UserError, match=r"checkpoint_0001_0a/progress\.json: not found"):
+        checks.check_run(config, packed)
 
 
 def test_three_classes_train_and_are_judged(tmp_path: Path) -> None:

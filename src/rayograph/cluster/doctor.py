@@ -47,7 +47,7 @@ def examine(uri: str | None) -> Iterator[Line]:
         with session.connected(2):
             yield from _cluster(uri)
     except (Failure, UserError) as error:
-        yield Line("fail", "cluster", f"{error}; check RAY_ADDRESS, and that the head is up")
+        yield Line("fail", "cluster", str(error))
 
 
 def worst(lines: list[Line]) -> Level:

@@ -58,7 +58,7 @@ def connected(cpus: int, dashboard: bool = False) -> Iterator[None]:
         ray.init(**options)
     except (OSError, RuntimeError, ValueError) as error:
         place = address or "this machine"
-        raise Failure(f"Ray at {place}: {one_line(error)}{_cure(error)}") from None
+        raise Failure(f"Ray at {place}: {one_line(error).rstrip('.')}; {_cure(error)}") from None
     signal.signal(signal.SIGTERM, on_sigterm)  # Ray puts its own there
     try:
         yield
@@ -81,12 +81,14 @@ def _check_answers(address: str) -> None:
 
 
 def _cure(error: Exception) -> str:
-    """What to do about what stops Ray from starting on this machine."""
+    """What to do about what keeps Ray from starting, or from being reached."""
     if "AF_UNIX path" in str(error):
-        return "; set RAY_TMPDIR or TMPDIR to a shorter path"
-    if isinstance(error, PermissionError) or "home directory" in str(error):
-        return "; set HOME to a folder that can be written"
-    return ""
+        return "set RAY_TMPDIR or TMPDIR to a shorter path"
+    if os.environ.get("RAY_ADDRESS"):
+        return "check RAY_ADDRESS, and that the head is up"
+    if isinstance(error, OSError) or "home directory" in str(error):
+        return "set HOME, and TMPDIR and RAY_TMPDIR if they are set, to folders that can be written"
+    return "look at its logs, below session_latest/logs"
 
 
 def parallel_map(what: str, function: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:

@@ -4,7 +4,7 @@ import secrets
 import tempfile
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,9 +120,10 @@ class RayReporter:
         """The name of an epoch's checkpoint."""
         return checkpoint_name(epoch, self._attempt)
 
-    def report(self, row: Mapping[str, Any], payload: CheckpointPayload | None) -> None:
+    def report(self, rows: Sequence[Mapping[str, Any]], payload: CheckpointPayload | None) -> None:
         """Report to Ray Train, a barrier of all workers; rank 0 brings the checkpoint."""
-        figures = {"row": dict(row), "score": history.score(row, self._select)}
+        row = rows[-1]
+        figures = {"row": dict(row), "score": history.standing(rows, self._select)}
         with tempfile.TemporaryDirectory() as scratch:
             checkpoint = None
             if payload is not None:

@@ -53,5 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _complain(message: str, status: int = 0) -> int:
-    print(f"rayograph: {message}", file=sys.stderr)
+    print(
+        f"rayograph: {' '.join(message.splitlines())}", file=sys.stderr
+    )  # names may have line ends
     return status

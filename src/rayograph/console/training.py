@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rayograph import storage
 from rayograph.config import RunConfig
 from rayograph.console import judging, tables
 from rayograph.console.arguments import Overrides, Preset
@@ -21,14 +22,18 @@ if TYPE_CHECKING:
     from rayograph.runs.folder import RunFolder
 
 
-def demo(folder: Annotated[Path, typer.Argument(metavar="[DIR]")] = Path("demo")) -> None:
+def demo(dir_: Annotated[str, typer.Argument(metavar="[DIR]")] = "demo") -> None:
     """Phantom films → pack → train on 2 workers → evaluate → report, without a network."""
+    if not storage.is_local(storage.absolute(dir_)):
+        raise UserError(f"{dir_}: the demo is made on this machine's disk; give a folder")
+    folder = Path(storage.absolute(dir_))
     settings = RunConfig.load("demo", [f"run.storage={folder}"])
     run = folder / settings.run.name
     if (run / "config.yaml").exists():
         if RunConfig.load(str(run / "config.yaml")) != settings:
             raise UserError(f"{run}: not the demo's run; give another DIR")
-        shutil.rmtree(run)
+        with storage.held(str(run), "run"):
+            shutil.rmtree(run)
     say.print(f"{settings.phantom.films} phantom films are made and packed in {folder}")
     train("demo", [f"run.storage={folder}"])
     judging.evaluate(str(run))

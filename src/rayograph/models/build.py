@@ -11,7 +11,7 @@ from rayograph.config import ModelOptions, is_place
 from rayograph.errors import UserError
 from rayograph.models import cnn
 from rayograph.models.registry import families
-from rayograph.models.weights import check_name, load_weights
+from rayograph.models.weights import check_name, fitted
 
 Shape = tuple[int, ...]  # of one input: (1, S, S)
 
@@ -45,11 +45,21 @@ def build(options: ModelOptions, shape: Shape, outputs: int) -> nn.Module:
     if options.norm == "sync":
         model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
     if options.weights:
-        load_weights(model, options.name, options.weights, family.classifier)
+        model.load_state_dict(fitted(model, options, family).tensors, strict=False)
     if options.freeze_backbone:
         model.requires_grad_(False)
         head(model, options.name).requires_grad_(True)
     return model
+
+
+def check_weights(options: ModelOptions, shape: Shape, outputs: int) -> str | None:
+    """What of `options.weights` is not taken, in a line; `UserError` where they do not fit."""
+    if not options.weights:
+        return None
+    family = families()[options.name]
+    with torch.device("meta"):
+        model = family.make(options, shape, outputs, family)
+    return fitted(model, options, family).told
 
 
 def restored(

@@ -4,17 +4,19 @@ import io
 import pickletools
 import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-import safetensors.torch
 import torch
 from torch import Tensor, nn
 from torchvision import models as zoo
 
 from rayograph import storage
-from rayograph.config import is_place
+from rayograph.config import ModelOptions, is_place
 from rayograph.errors import Failure, UserError, one_line
+from rayograph.models import files
+from rayograph.models.registry import Family
 
 KINDS = "Double Float Half BFloat16 Long Int Short Char Byte Bool ComplexFloat ComplexDouble"
 PLAIN = {
@@ -23,60 +25,95 @@ PLAIN = {
     *(f"torch {kind}Storage" for kind in KINDS.split()),
 }  # what puts a stored tensor together again
 RENAMED = re.compile(r"(denselayer\d+\.(?:norm|conv))\.(\d)")  # in torchvision's DenseNet files
-WRAPPERS = ("checkpoint", "state_dict", "model_state_dict", "model")
-PREFIXES = ("module.", "model.", "net.", "backbone.", "module.")
+COUNTS = "num_batches_tracked"  # which no norm here reads
+DEEPEST, FEW = 4, 3  # mappings in each other that are looked into; names in a message
+MOST_CHANNELS = 16  # of a film that other weights read
 LEGACY_PICKLES = 5  # magic number, protocol, system, the object, the keys of its storages
 
 
-def load_weights(model: nn.Module, name: str, weights: str, classifier: str) -> None:
-    """Start `model` from other weights, all but a `classifier` of another number of outputs.
+@dataclass(frozen=True)
+class Fitted:
+    """The tensors of other weights that a model takes, and in a line what it does not."""
 
-    A first layer of three channels is summed into one: a gray film in all three channels gives the
-    same sums. Raises `UserError` where a layer is missing or has another shape.
+    tensors: Mapping[str, Tensor]
+    told: str | None
+
+
+def fitted(model: nn.Module, options: ModelOptions, family: Family) -> Fitted:
+    """What `options.weights` gives a model: all of its tensors, but a head of other outputs.
+
+    Names may have a prefix, and lie in a checkpoint. A first layer of more channels is summed into
+    one: a gray film in each of them gives the same sums. Raises `UserError` where something of the
+    model is missing or of another shape, or where the file has layers that the model lacks.
     """
-    state = _read(name, weights)
-    own = model.state_dict()
-    fitted: dict[str, Tensor] = {}
-    for key, target in own.items():
-        value = state.get(key)
-        if value is None and key.endswith("num_batches_tracked"):
-            continue
-        if value is not None and value.ndim == 4 and value.shape[1] == 3 and target.shape[1] == 1:
-            value = value.sum(dim=1, keepdim=True)
-        if value is not None and value.shape == target.shape:
-            fitted[key] = value
-        elif not key.startswith(f"{classifier}."):
-            found = "missing" if value is None else f"of shape {list(value.shape)}"
-            raise UserError(
-                f"model.weights={weights}: {key} is {found}, {name} needs {list(target.shape)}; "
-                "the weights must be of the same model and norm"
-            )
-    model.load_state_dict(fitted, strict=False)
+    own = {key: t for key, t in model.state_dict().items() if not key.endswith(COUNTS)}
+    found = _without_prefix(_read(options.name, str(options.weights)), own)
+    shapes = {key: list(t.shape) for key, t in found.items()}
+    first = f"{family.first_conv}.weight"
+    wanted, got = list(own[first].shape), shapes.get(first, [])
+    if got[1:2] <= [MOST_CHANNELS] and got == [wanted[0], *got[1:2], *wanted[2:]]:
+        found[first] = found[first].sum(dim=1, keepdim=True)
+    fit = {key: found[key] for key in own if key in found and found[key].shape == own[key].shape}
+    lacking = [key for key in own if key not in fit and not key.startswith(f"{family.classifier}.")]
+    others = [key for key in found if key not in own and not key.endswith(COUNTS)]
+    rooms = {key.split(".")[0] for key in own} - {family.classifier.split(".")[0]}
+    extra = [key for key in others if key.split(".")[0] in rooms]
+    if lacking or extra:
+        raise _misfit(options, own, shapes, lacking, extra)
+    left = [f"{key} {shapes.get(key, 'is absent')}" for key in (*own, *others) if key not in fit]
+    more = f" and {len(left) - FEW} more" if len(left) > FEW else ""
+    told = f"model.weights={options.weights}: not taken: {', '.join(left[:FEW])}{more}"
+    return Fitted(fit, told if left else None)
+
+
+def _misfit(
+    options: ModelOptions,
+    own: Mapping[str, Tensor],
+    shapes: Mapping[str, list[int]],
+    lacking: list[str],
+    extra: list[str],
+) -> UserError:
+    """How many tensors do not fit on either side, and the first of each."""
+    problems, name = [], options.name
+    if lacking:
+        key = lacking[0]
+        is_ = f"of shape {shapes[key]}" if key in shapes else "missing"
+        problems.append(
+            f"{len(lacking)} of {len(own)} tensors do not fit; the first: {key} is {is_}, "
+            f"{name} needs {list(own[key].shape)}"
+        )
+    if extra:
+        problems.append(f"no layer for {len(extra)} tensors of the file; the first: {extra[0]}")
+    theirs, ours = (any(key.endswith("running_mean") for key in keys) for keys in (shapes, own))
+    cure = "the weights must be of the same model and norm"
+    if theirs != ours and next(iter(own)) in shapes:
+        cure += f": they are of model.norm={'batch' if theirs else 'group'}"
+    return UserError(f"model.weights={options.weights}: {'; '.join(problems)}; {cure}")
 
 
 def _read(name: str, weights: str) -> dict[str, Tensor]:
     if not is_place(weights):
         return _from_torchvision(name, weights)
-    data = storage.read(weights)
-    if weights.endswith(".safetensors"):
-        try:
-            return _unwrapped(safetensors.torch.load(data))
-        except (safetensors.SafetensorError, KeyError, ValueError) as error:
-            raise UserError(f"model.weights={weights}: not safetensors: {error}") from None
-    return _unwrapped(plain(data, f"model.weights={weights}"))
+    data, place = storage.read(weights), f"model.weights={weights}"
+    read = files.read(data, place)[1] if weights.endswith(".safetensors") else plain(data, place)
+    return dict(_tensors(read))
 
 
-def _unwrapped(state: Any) -> dict[str, Tensor]:
-    """The tensors of what people save: alone, inside a checkpoint, of DataParallel or Lightning."""
-    for wrapper in WRAPPERS:
-        if isinstance(state, dict) and isinstance(state.get(wrapper), dict):
-            state = state[wrapper]
-    tensors = state if isinstance(state, dict) else {}
-    tensors = {str(k): v for k, v in tensors.items() if isinstance(v, Tensor)}
-    for prefix in PREFIXES:
-        if tensors and all(name.startswith(prefix) for name in tensors):
-            tensors = {name.removeprefix(prefix): value for name, value in tensors.items()}
-    return {RENAMED.sub(r"\1\2", name): value for name, value in tensors.items()}
+def _tensors(tree: Any, path: str = "", depth: int = 0) -> Iterator[tuple[str, Tensor]]:
+    """All tensors of what people save, by the keys that lead there, joined by dots."""
+    if isinstance(tree, Tensor):
+        yield RENAMED.sub(r"\1\2", path[1:]), tree
+    elif isinstance(tree, dict) and depth < DEEPEST:
+        for key, value in tree.items():
+            yield from _tensors(value, f"{path}.{key}", depth + 1)
+
+
+def _without_prefix(found: Mapping[str, Tensor], own: Collection[str]) -> dict[str, Tensor]:
+    """The tensors below the prefix, such as `state_dict.module.`, that has most of a model."""
+    first = next(iter(own))
+    starts = [key.removesuffix(first) for key in found if f".{key}".endswith(f".{first}")]
+    start = max(starts, key=lambda start: sum(start + key in found for key in own), default="")
+    return {key.removeprefix(start): t for key, t in found.items() if key.startswith(start)}
 
 
 def plain(data: bytes, place: str) -> Any:
@@ -93,7 +130,10 @@ def plain(data: bytes, place: str) -> Any:
                 raise ValueError(f"it names {', '.join(sorted(found - PLAIN))[:100]}")
         return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises anything on damaged bytes
-        raise UserError(f"{place}: not a file of plain weights: {one_line(error)}") from None
+        raise UserError(
+            f"{place}: not a file of plain weights: {one_line(error)}; save tensors only, such as "
+            "torch.save(model.state_dict(), …)"
+        ) from None
 
 
 def _pickles(data: bytes) -> Iterator[set[str]]:

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field
 
 from rayograph import storage
-from rayograph.errors import Failure, one_line
+from rayograph.errors import Failure, UserError, one_line
 from rayograph.runs import history
 from rayograph.runs.card import MODEL
 
@@ -57,6 +57,17 @@ class Progress(BaseModel, strict=True, frozen=True):
             history.check(found.history)
         except (ValueError, RecursionError) as error:
             raise Failure(f"{place}: is damaged: {one_line(error)}") from None
+        return found
+
+    @classmethod
+    def of(cls, uri: str, fingerprint: str) -> "Progress":
+        """The same, of a checkpoint of a dataset; `UserError` where it is of another one."""
+        found = cls.read(uri)
+        if found.fingerprint != fingerprint:
+            raise UserError(
+                f"{uri}: was trained on another dataset ({found.fingerprint[:12]}, not "
+                f"{fingerprint[:12]}); give the run another run.name"
+            )
         return found
 
 

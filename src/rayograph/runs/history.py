@@ -12,6 +12,7 @@ from rayograph.config import TrainOptions
 from rayograph.errors import Failure, one_line
 
 MOST_EPOCHS = 1_000_000
+LOWEST = -1e300  # a score that has lower ones
 Row = Mapping[str, Any]  # one epoch, as a line of history.jsonl
 
 
@@ -53,6 +54,19 @@ def score(row: Row, select: str) -> float:
     found = selecting(row, select)
     value = found.score(row) if found else None
     return -math.inf if value is None else value
+
+
+def standing(history: Sequence[Row], select: str) -> float:
+    """The last epoch's score, lowered a little for each earlier checkpoint that has the same.
+
+    Ray keeps the highest scores, and of equals the later: without this it would prune the best.
+    """
+    own = score(history[-1], select)
+    equals = sum(score(row, select) == own for row in history[:-1] if row["checkpoint"])
+    found = max(own, LOWEST)
+    for _ in range(equals):
+        found = math.nextafter(found, -math.inf)
+    return found
 
 
 def to_lines(history: Sequence[Row]) -> bytes:

@@ -158,11 +158,28 @@ def check(space: Space, config: SweepConfig) -> Space:
 
 
 def check_runs(space: Space, config: SweepConfig, dataset: Dataset) -> None:
-    """Raise `UserError` where a searched value gives a model that this dataset cannot train."""
+    """Raise `UserError` where a searched value gives a run that this dataset cannot train.
+
+    Each value is tried in the config, and then beside the first values of the other searched keys.
+    """
+    first = {key: domain.probes()[0] for key, domain in space.domains.items()}
     for key, domain in space.domains.items():
-        if key.startswith(("model.", "data.")):
-            for value in domain.probes():
-                check_run(applied(config, {key: value}), dataset)
+        if not key.startswith(("model.", "data.", "train.")):
+            continue
+        for value in domain.probes():
+            try:
+                _check_run(config, key, {key: value}, dataset)
+            except UserError:
+                _check_run(config, "model.", first | {key: value}, dataset)
+
+
+def _check_run(config: SweepConfig, key: str, params: Mapping[str, Any], dataset: Dataset) -> None:
+    """Check a run with these parameters; weights are read where a key may change what they fit."""
+    if not key.startswith("model."):
+        config = config.model_copy(
+            update={"model": config.model.model_copy(update={"weights": None})}
+        )
+    check_run(applied(config, params), dataset)
 
 
 def trials(space: Space, config: SweepConfig) -> int:

@@ -1,7 +1,8 @@
 """Every place is a URI: `s3://bucket/key`, `file:///path`, or a bare path.
 
 The only room that knows boto3, smart_open and pyarrow.fs. boto3 carries checkpoints and signs the
-ranged reads of shards, smart_open opens originals and small documents, pyarrow.fs is what Ray gets.
+ranged reads of shards, smart_open opens originals and small documents; Ray is given a pyarrow.fs
+filesystem over the same requests, so that whatever boto3 is told holds everywhere.
 Endpoint and credentials come from the standard AWS variables or the node's role, never from an
 argument. A write is complete or absent; what passes is waited for.
 """
@@ -15,6 +16,7 @@ from rayograph.storage.objects import (
     exists,
     fetch,
     filesystem,
+    linked_folders,
     listing,
     read,
     upload,
@@ -22,7 +24,7 @@ from rayograph.storage.objects import (
 )
 from rayograph.storage.ranges import Ranges
 from rayograph.storage.retries import RETRY_TIMEOUT_S, NotFoundError, mark_reachable
-from rayograph.storage.uri import absolute, below, is_local, join, parent
+from rayograph.storage.uri import absolute, below, is_local, join, like_uri, parent, readable
 
 __all__ = [
     "MULTIPART_BYTES",
@@ -40,10 +42,13 @@ __all__ = [
     "held",
     "is_local",
     "join",
+    "like_uri",
+    "linked_folders",
     "listing",
     "mark_reachable",
     "parent",
     "read",
+    "readable",
     "upload",
     "write",
 ]

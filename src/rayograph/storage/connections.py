@@ -52,7 +52,7 @@ class Connections:
         parts = urlsplit(url)
         name, port = str(parts.hostname), parts.port or {"https": 443}.get(parts.scheme, 80)
         host = (parts.scheme, name, port)
-        if _proxied(parts.scheme, name):
+        if _proxied(parts.scheme, parts.netloc):
             raise Refused("a proxy stands between this machine and the store")
         last = offset + len(into) - 1
         request = (
@@ -165,7 +165,7 @@ def _fill(connection: socket.socket, early: memoryview, into: memoryview) -> Non
 
 
 def _secure(connection: socket.socket, name: str) -> ssl.SSLSocket:
-    """Speak TLS; a certificate that nobody here vouches for is for boto3, which may know more."""
+    """Speak TLS; an unknown certificate is left to boto3, which may know more."""
     try:
         return _tls().wrap_socket(connection, server_hostname=name)
     except ssl.SSLCertVerificationError as error:
@@ -180,4 +180,7 @@ def _proxied(scheme: str, host: str) -> bool:
 
 @lru_cache(maxsize=1)
 def _tls() -> ssl.SSLContext:
-    return ssl.create_default_context(cafile=os.environ.get("AWS_CA_BUNDLE"))
+    from botocore.session import Session
+
+    bundle = Session().get_config_variable("ca_bundle")  # AWS_CA_BUNDLE, or the profile's
+    return ssl.create_default_context(cafile=bundle or os.environ.get("REQUESTS_CA_BUNDLE"))

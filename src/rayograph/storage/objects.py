@@ -11,9 +11,8 @@ from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
+from rayograph.errors import UserError, one_line
 from rayograph.storage.retries import NotFoundError, with_retries
 from rayograph.storage.uri import absolute, bucket_and_key, is_local
 
@@ -37,12 +36,12 @@ def read(uri: str) -> bytes:
     uri = absolute(uri)
     if is_local(uri):
         return fetch(uri)
-    import smart_open
+    import smart_open.s3
 
-    options = {"client": s3(), "defer_seek": True}
+    bucket, key = bucket_and_key(uri)
 
-    def act() -> bytes:
-        with smart_open.open(uri, "rb", compression="disable", transport_params=options) as file:
+    def act() -> bytes:  # its `open` for URIs reads some keys otherwise, such as with a line's end
+        with smart_open.s3.open(bucket, key, "rb", client=s3(), defer_seek=True) as file:
             return bytes(file.read())
 
     return with_retries("read", uri, act)
@@ -118,6 +117,13 @@ def listing(uri: str) -> Iterator[Entry]:
         request["ContinuationToken"] = page["NextContinuationToken"]
 
 
+def linked_folders(uri: str) -> list[str]:
+    """The links to folders below a folder on a disk, which `listing` does not follow, by name."""
+    walk = os.walk(absolute(uri)) if is_local(absolute(uri)) else ()
+    found = (Path(place, name) for place, names, _ in walk for name in names)
+    return sorted(str(path) for path in found if path.is_symlink())
+
+
 def delete(uris: Iterable[str]) -> None:
     """Delete objects, each named in full: there is no way to delete a whole prefix."""
     for uri in map(absolute, uris):
@@ -131,17 +137,9 @@ def filesystem(uri: str) -> tuple[Any, str]:
     uri = absolute(uri)
     if is_local(uri):
         return pyarrow.fs.LocalFileSystem(), uri
-    client = s3()  # which knows profiles, endpoints and proxies; Ray pickles what pyarrow is told
-    parts = urlsplit(client.meta.endpoint_url)
-    options: dict[str, Any] = {"region": client.meta.region_name or "us-east-1"}
-    if not str(parts.hostname).endswith("amazonaws.com"):
-        options |= {"scheme": parts.scheme, "endpoint_override": parts.netloc}
-    proxy = getproxies().get(parts.scheme)
-    if proxy and not proxy_bypass(str(parts.hostname)):
-        options["proxy_options"] = proxy
-    if bundle := os.environ.get("AWS_CA_BUNDLE"):  # the only name of it that pyarrow's curl reads
-        os.environ.setdefault("SSL_CERT_FILE", bundle)
-    return pyarrow.fs.S3FileSystem(**options), uri.removeprefix("s3://")
+    from rayograph.storage.bookkeeping import Objects
+
+    return pyarrow.fs.PyFileSystem(Objects()), uri.removeprefix("s3://")
 
 
 def _files(folder: str) -> Iterator[Entry]:
@@ -227,14 +225,20 @@ def _client(_pid: int, _endpoint: str | None) -> "S3Client":
     import boto3
     from botocore.config import Config
 
-    return boto3.client(
-        "s3",
-        region_name=os.environ.get("AWS_REGION"),  # which boto3, unlike others, does not read
-        config=Config(
-            signature_version="s3v4",
-            retries={"mode": "standard", "max_attempts": 3},  # the long wait is ours
-            connect_timeout=10,
-            read_timeout=60,
-            max_pool_connections=32,
-        ),
-    )
+    try:
+        return boto3.client(
+            "s3",
+            region_name=os.environ.get("AWS_REGION"),  # which boto3, unlike others, does not read
+            config=Config(
+                signature_version="s3v4",
+                retries={"mode": "standard", "max_attempts": 3},  # the long wait is ours
+                connect_timeout=10,
+                read_timeout=60,
+                max_pool_connections=32,
+            ),
+        )
+    except ValueError as error:
+        raise UserError(
+            f"{one_line(error)}; AWS_ENDPOINT_URL, or the profile's endpoint_url, is an address "
+            "such as https://HOST or http://HOST:PORT"
+        ) from None

@@ -6,6 +6,7 @@ before, for `UNPROVEN_TIMEOUT_S` where it never has, since its address may be wr
 """
 
 import logging
+import os
 import random
 import threading
 import time
@@ -108,7 +109,7 @@ def _passes(error: BaseException) -> bool:
 
 def _explained(verb: str, uri: str, cause: BaseException) -> Exception:
     """One line with the URI and a cure for what boto3 or smart_open raised."""
-    from botocore.exceptions import ClientError, NoCredentialsError, ProfileNotFound
+    from botocore.exceptions import ClientError, NoCredentialsError, ProfileNotFound, SSLError
 
     what = f"{uri}: cannot {verb}"
     if isinstance(cause, ClientError):
@@ -119,6 +120,13 @@ def _explained(verb: str, uri: str, cause: BaseException) -> Exception:
         return UserError(
             f"{what}: no credentials found; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
             "or give the machine a role"
+        )
+    if isinstance(cause, SSLError):
+        now = os.environ.get("AWS_CA_BUNDLE", "not set")
+        return UserError(
+            f"{what}: the store is not trusted: {one_line(cause.kwargs['error'])}; set "
+            f"AWS_CA_BUNDLE (now: {now}) to a PEM file of the certificate that vouches for it, or "
+            "AWS_ENDPOINT_URL to http:// if it has none"
         )
     return _explained_os(verb, uri, cause)
 

@@ -1,5 +1,7 @@
 """What can be known to be wrong with a run before anything is started."""
 
+import logging
+
 import torch
 
 from rayograph import task
@@ -7,22 +9,27 @@ from rayograph.config import RunConfig
 from rayograph.data import order
 from rayograph.data.dataset import Dataset
 from rayograph.errors import UserError
-from rayograph.models.build import build, check
+from rayograph.models.build import build, check, check_weights
+from rayograph.runs.checkpoint import Progress
+from rayograph.runs.folder import RunFolder
 
 FEW = 8  # films of a worker's usual share; from there up none is of a single film
+log = logging.getLogger("rayograph.checks")
 
 
 def check_run(config: RunConfig, dataset: Dataset) -> None:
     """Raise `UserError` where the dataset cannot be trained on as the options say.
 
-    Weights are read and fitted, so that what is wrong with them is told before a cluster is asked.
+    Weights are read and fitted, and what of them is not taken is logged in a line.
     """
     shape = dataset.transform(config.data).shape
     check(config.model, shape)
     task.check_select(config.train.select, dataset.task)
-    if config.model.weights:
-        build(config.model, shape, dataset.task.outputs)
+    if told := check_weights(config.model, shape, dataset.task.outputs):
+        log.warning(told)
     _check_single_films(config, dataset, shape)
+    if config.run.start_from and RunFolder.of(config).latest() is None:
+        Progress.of(config.run.start_from, dataset.manifest.fingerprint)
 
 
 def _check_single_films(config: RunConfig, dataset: Dataset, shape: tuple[int, ...]) -> None:

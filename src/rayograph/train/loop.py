@@ -93,12 +93,12 @@ class Trainer:
         """
         with self.watchdog.watching():
             while not history.finished(self.state.history, self.config.train):
-                row, card = self.epoch(reporter)
+                card = self.epoch(reporter)
                 saved = None
                 if card is not None and self.world.rank == 0:
                     saved = self.state.payload(card)
                 self.watchdog.alive()
-                reporter.report(row, saved)
+                reporter.report(self.state.history, saved)
             if self.world.rank == 0:
                 self.snapshots.clear()
 
@@ -108,8 +108,8 @@ class Trainer:
         rows = self.split.batch_rows
         return order.plan(rows, train.batch_size, fingerprint, train.seed, epoch)
 
-    def epoch(self, reporter: Reporter) -> tuple[Row, ModelCard | None]:
-        """Train and validate one epoch; its row, and its checkpoint's card where one is due."""
+    def epoch(self, reporter: Reporter) -> ModelCard | None:
+        """Train and validate one epoch; its checkpoint's card where one is due."""
         began = time.perf_counter()
         number = self.state.epoch + 1
         row: Row = {"epoch": number, "lr": self._rate()}
@@ -122,7 +122,7 @@ class Trainer:
         last = history.finished(self.state.history, self.config.train)
         due = last or number % self.config.checkpoint.epochs == 0
         row["checkpoint"] = reporter.name(number) if due else None
-        return row, self._card(number, found) if due else None
+        return self._card(number, found) if due else None
 
     def _rate(self) -> float:
         """The learning rate of the epoch's first step."""

@@ -3,7 +3,7 @@
 import secrets
 import tempfile
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -29,8 +29,8 @@ class Reporter(Protocol):
     def name(self, epoch: int) -> str:
         """The name of an epoch's checkpoint; rank 0's counts."""
 
-    def report(self, row: Mapping[str, Any], payload: CheckpointPayload | None) -> None:
-        """Take an epoch's row; where there is a checkpoint, rank 0 brings it."""
+    def report(self, rows: Sequence[Mapping[str, Any]], payload: CheckpointPayload | None) -> None:
+        """Take the epochs, the last one new; where that has a checkpoint, rank 0 brings it."""
 
 
 class FolderReporter:
@@ -78,18 +78,18 @@ class FolderReporter:
         """The name of an epoch's checkpoint."""
         return checkpoint.checkpoint_name(epoch, self._attempt)
 
-    def report(self, row: Mapping[str, Any], payload: CheckpointPayload | None) -> None:
+    def report(self, rows: Sequence[Mapping[str, Any]], payload: CheckpointPayload | None) -> None:
         """Upload the checkpoint, publish it, and forget those that need not be kept."""
         if self._world.rank == 0:
             if payload is not None:
-                uri = storage.join(self._run.uri, row["checkpoint"])
+                uri = storage.join(self._run.uri, rows[-1]["checkpoint"])
                 with tempfile.TemporaryDirectory() as scratch:
                     payload.write(Path(scratch))
                     checkpoint.upload(Path(scratch), uri)
                 self.saved = uri
                 self._run.publish(uri, self._select)
                 self._prune()
-            self._show(row)
+            self._show(rows[-1])
         self._world.barrier()
 
     def _prune(self) -> None:

@@ -63,12 +63,7 @@ class State:
 
         Raises `UserError` where the checkpoint is of another dataset or another model.
         """
-        progress = Progress.read(uri)
-        if progress.fingerprint != self.fingerprint:
-            raise UserError(
-                f"{uri}: was trained on another dataset ({progress.fingerprint[:12]}, not "
-                f"{self.fingerprint[:12]}); give the run another run.name"
-            )
+        progress = Progress.of(uri, self.fingerprint)
         self.epoch, self.step, self.sums = progress.epoch, progress.step, progress.sums
         self.history = progress.history
         self.load_weights(uri, steps)

@@ -3,7 +3,8 @@
 from rayograph.data.inputs import Samples
 from rayograph.data.recipe import Recipe
 from rayograph.pack.decode import pictures
-from rayograph.pack.decode.pictures import SUFFIXES, UnusableError
+from rayograph.pack.decode.forms import UnusableError
+from rayograph.pack.decode.pictures import SUFFIXES
 
 __all__ = ["SUFFIXES", "UnusableError", "decode"]
 

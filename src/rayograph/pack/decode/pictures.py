@@ -10,17 +10,13 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from rayograph.data.recipe import ImageRecipe
 from rayograph.errors import one_line
+from rayograph.pack.decode.forms import FORMATS, Form, UnusableError, form_of, why_not
 
-FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP")
 SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".dcm", ".dicom")
 MAX_PIXELS = 50_000_000  # a film has 20 million at most; more is a decompression bomb
 MAX_SIDE = 65_535  # Pillow takes 48 bytes for each pixel of a side that it shrinks
 
 Film = npt.NDArray[np.uint8]
-
-
-class UnusableError(Exception):
-    """An original that cannot be used; the message is the reason that `rejected.parquet` gives."""
 
 
 def decode(original: bytes, recipe: ImageRecipe) -> Film:
@@ -29,8 +25,11 @@ def decode(original: bytes, recipe: ImageRecipe) -> Film:
     Raises `UnusableError` where there is no usable picture.
     """
     try:
-        upright = ORIENT[recipe.orientation](_open(original))
-        film = _resized(_gray(upright, recipe), recipe)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of Pillow about odd metadata, which is not used
+            image, form = _open(original)
+        upright = ORIENT[recipe.orientation](image)
+        film = _resized(_gray(upright, form, recipe), recipe)
     except UnusableError:
         raise
     except Exception as error:  # decoders raise anything on damaged bytes; one film, not the pack
@@ -40,33 +39,45 @@ def decode(original: bytes, recipe: ImageRecipe) -> Film:
     return film
 
 
-def _open(original: bytes) -> Image.Image:
+def _open(original: bytes) -> tuple[Image.Image, Form]:
     if not original:
         raise UnusableError("zero bytes")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of Pillow about odd metadata, which is not used
-            image = Image.open(io.BytesIO(original), formats=FORMATS)
-            if image.width * image.height > MAX_PIXELS or max(image.size) > MAX_SIDE:
-                limit = f"{MAX_PIXELS} or a side of {MAX_SIDE}"
-                raise UnusableError(f"{image.width}x{image.height} pixels, more than {limit}")
-            frames = getattr(image, "n_frames", 1)
-            if frames > 1:
-                raise UnusableError(f"{frames} frames in one file")
-            image.load()
-            return image
+        image = Image.open(io.BytesIO(original), formats=FORMATS)
+        if image.width * image.height > MAX_PIXELS or max(image.size) > MAX_SIDE:
+            limit = f"{MAX_PIXELS} or a side of {MAX_SIDE}"
+            raise UnusableError(f"{image.width}x{image.height} pixels, more than {limit}")
+        frames = getattr(image, "n_frames", 1)
+        if frames > 1:
+            raise UnusableError(f"{frames} frames in one file")
+        form = form_of(image, original)
+        image.load()
+        return image, form
     except UnidentifiedImageError:
-        raise UnusableError(f"not a film in {', '.join(FORMATS)}") from None
+        raise UnusableError(why_not(original)) from None
+    except OSError as error:
+        if str(error).startswith("decoder error"):  # and a number, by libtiff
+            raise UnusableError("truncated or damaged") from None
+        raise
 
 
-def _gray(image: Image.Image, recipe: ImageRecipe) -> Image.Image:
-    """A picture of mode L, or F in 0 to 255 where the original has more than 8 bits."""
+def _gray(image: Image.Image, form: Form, recipe: ImageRecipe) -> Image.Image:
+    """A picture of mode L."""
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        return SCALE[recipe.range](np.asarray(image))
+        values = np.asarray(image)
+        if "transparency" in image.info:
+            values = np.where(values == image.info["transparency"], 0, values)
+        return SCALE[recipe.range](values.view(np.uint32) if form.unsigned else values, form)
+    if form.bits == 16:
+        _check_high_bytes(image)
+    if image.mode == "La":
+        image = image.convert("LA")
     if image.mode == "P" or "transparency" in image.info:
+        image = _with_alpha(image, form.bits)
+    if image.mode in ("LA", "PA", "RGBA", "RGBa"):  # what a viewer shows on black
         image = image.convert("RGBA")
-    if image.mode in ("LA", "PA", "RGBA", "La", "RGBa"):  # what a viewer shows on black
-        image = image.convert("RGBA")
+        if image.getchannel("A").getbbox() is None:
+            raise UnusableError("every pixel is transparent")
         black = Image.new("RGBA", image.size, (0, 0, 0, 255))
         image = Image.alpha_composite(black, image).convert("RGB")
     if image.mode not in ("1", "L"):
@@ -74,17 +85,40 @@ def _gray(image: Image.Image, recipe: ImageRecipe) -> Image.Image:
     return GRAY[recipe.gray](image)
 
 
-def _by_bits_in_use(pixels: npt.NDArray[np.generic]) -> Image.Image:
+def _with_alpha(image: Image.Image, bits: int) -> Image.Image:
+    """With an alpha channel instead of a palette, or of one transparent level or colour."""
+    if image.mode == "L" and bits < 8:  # Pillow spreads the levels, and leaves this one
+        image.info["transparency"] *= 255 // (2**bits - 1)
+    if image.mode == "RGB" and bits == 16:
+        image.info["transparency"] = tuple(level >> 8 for level in image.info["transparency"])
+    return image.convert("RGBA")
+
+
+def _check_high_bytes(image: Image.Image) -> None:
+    """16-bit colour comes as its high bytes: of 12 bits in use, 4 would be left."""
+    high = int(np.asarray(image)[..., : 4 if image.mode == "CMYK" else 3].max())
+    if high < 128:
+        bits = 8 + high.bit_length()
+        raise UnusableError(f"16-bit colour with {bits} bits in use; save it gray or in 8 bits")
+
+
+def _by_bits_in_use(pixels: npt.NDArray[np.generic], form: Form) -> Image.Image:
+    """Gray levels 0 to 255 of 0 to 2^bits - 1 (the bits of the largest value), floats of 0 to 1."""
     values = pixels.astype(np.float32)
     if not np.isfinite(values).all() or values.min() < 0:
-        raise UnusableError("negative or infinite gray values")
-    bits = max(8, int(values.max()).bit_length())
-    return Image.fromarray(values * np.float32(255.0 / (2**bits - 1)))
+        raise UnusableError("gray values that are negative or not finite")
+    top = float(pixels.max())
+    white = 2.0 ** max(8, int(top).bit_length()) - 1
+    if pixels.dtype.kind == "f" and top < 128:
+        if top > 1:
+            raise UnusableError(f"floats up to {top:g}: neither 0 to 1 nor gray levels")
+        white = 1.0
+    levels = np.rint(values * np.float32(255 / white)).clip(max=255).astype(np.uint8)
+    return Image.fromarray(255 - levels if form.inverted else levels)
 
 
 def _resized(gray: Image.Image, recipe: ImageRecipe) -> Film:
-    values = np.asarray(RESIZE[recipe.resize](gray, recipe.size, RESAMPLE[recipe.resample]))
-    return np.asarray(np.clip(np.rint(values), 0, 255), dtype=np.uint8)
+    return np.array(RESIZE[recipe.resize](gray, recipe.size, RESAMPLE[recipe.resample]))
 
 
 def _cropped(gray: Image.Image, size: int, resample: Image.Resampling) -> Image.Image:

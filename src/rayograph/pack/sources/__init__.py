@@ -1,7 +1,5 @@
 """What there is to pack or to predict: originals listed, a file for each kind of source."""
 
-from pathlib import PurePosixPath
-
 from rayograph import storage
 from rayograph.config import PackOptions, SourceOptions
 from rayograph.errors import UserError
@@ -30,7 +28,8 @@ def unlabelled(uri: str, options: SourceOptions) -> list[tuple[str, str]]:
     """Films to predict, as pairs of name and URI: one, all below a folder, or a table's paths."""
     uri = storage.absolute(uri)
     if uri.lower().endswith(SUFFIXES) and storage.exists(uri):
-        return [(PurePosixPath(uri).name, uri)]
+        place, name = storage.readable(uri)
+        return [(name.rpartition("/")[2], place)]
     if is_table(uri):
         return paths_of(uri, options)
-    return list(files_below(uri, options.exclude)[0].items())
+    return list(files_below(uri, options.exclude).films.items())

@@ -1,7 +1,7 @@
 """What every kind of source gives: items, before any of them is read."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
 from pathlib import PurePosixPath
@@ -49,26 +49,55 @@ class Source:
         return self.items[0].split is not None
 
 
-def files_below(uri: str, exclude: Sequence[str]) -> tuple[dict[str, str], dict[str, int]]:
-    """The films below a folder, name → URI, and how many other files by suffix.
+@dataclass(frozen=True)
+class Found:
+    """The `films` below a folder, name → URI; other files by suffix; and what was odd."""
+
+    films: Mapping[str, str]
+    ignored: Mapping[str, int]
+    findings: tuple[Finding, ...]
+
+
+def files_below(uri: str, exclude: Sequence[str]) -> Found:
+    """What lies below a folder; `UserError` where there is no film.
 
     A file is a film by its suffix; hidden files are none, nor is what a pattern excludes. Keys of
     an object store are taken as they are, whatever slashes they have.
     """
-    films, ignored = {}, Counter[str]()
+    films, ignored = dict[str, str](), Counter[str]()
+    base = storage.readable(storage.join(uri, ""))[1]
     for entry in storage.listing(uri):
-        name = entry.uri.removeprefix(storage.join(uri, ""))
-        path = PurePosixPath(name)
-        hidden = any(part.startswith((".", "__MACOSX")) for part in path.parts)
+        place, name = storage.readable(entry.uri)
+        name = name.removeprefix(base)
+        suffix, hidden = PurePosixPath(name).suffix.lower(), _hidden(name)
         if any(fnmatch(name, pattern) for pattern in exclude):
             ignored["excluded"] += 1
-        elif hidden or path.suffix.lower() not in SUFFIXES:
-            ignored[path.suffix.lower() or path.name] += 1
+        elif hidden or suffix not in SUFFIXES:
+            ignored["hidden" if suffix in SUFFIXES else suffix or PurePosixPath(name).name] += 1
         else:
-            films[name] = entry.uri
+            films[name] = place
+    findings = tuple(_links(uri, base))
     if not films:
-        raise UserError(f"{uri}: no film found; films end in {', '.join(SUFFIXES)}")
-    return films, dict(ignored)
+        told = "".join(f"; {finding.message}" for finding in findings)
+        raise UserError(f"{uri}: no film found; films end in {', '.join(SUFFIXES)}{told}")
+    return Found(films, dict(ignored), findings)
+
+
+def parts_of(name: str) -> list[str]:
+    """The folders of a film's name, and its own: keys may have empty ones, and `.`, between."""
+    return [part for part in name.split("/") if part not in ("", ".")]
+
+
+def _hidden(name: str) -> bool:
+    return any(part.startswith((".", "__MACOSX")) for part in parts_of(name))
+
+
+def _links(uri: str, base: str) -> Iterator[Finding]:
+    """Folders of films that are elsewhere: whoever links them may think that they are packed."""
+    links = [storage.readable(link)[1].removeprefix(base) for link in storage.linked_folders(uri)]
+    if links:
+        message = f"{len(links)} linked folders are not followed; the first is {links[0]}"
+        yield Finding(kind="links", message=message, films=tuple(links[:20]))
 
 
 def patients_unknown(message: str) -> tuple[Finding, ...]:

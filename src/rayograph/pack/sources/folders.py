@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator
-from pathlib import PurePosixPath
 
 from rayograph.config import PackOptions
 from rayograph.data.manifest import Finding
@@ -13,29 +12,31 @@ from rayograph.pack.sources.base import (
     SourceItem,
     files_below,
     labelled,
+    parts_of,
     patients_unknown,
 )
 
 
 def open_folders(uri: str, options: PackOptions) -> Source:
     """List CLASS/film or PART/CLASS/film."""
-    found, ignored = files_below(uri, options.exclude)
-    names = list(found)
-    paths = [PurePosixPath(name) for name in names]
+    found = files_below(uri, options.exclude)
+    names = list(found.films)
+    paths = [parts_of(name) for name in names]
     depth = _depth(uri, paths)
     patients, findings = _patients(uri, names, options.patient_pattern)
     items = tuple(
         SourceItem(
             sample_id=name,
-            uri=found[name],
-            label=path.parts[depth],
+            uri=found.films[name],
+            label=path[depth],
             patient_id=patient,
-            split=PARTS[path.parts[0].lower()] if depth else None,
+            split=PARTS[path[0].lower()] if depth else None,
         )
         for name, path, patient in zip(names, paths, patients, strict=True)
     )
     items, classes, odd = labelled(uri, items, options)
-    return Source(uri, items, classes, findings + odd + tuple(_masks(names)), ignored)
+    findings += (*odd, *_masks(names), *found.findings)
+    return Source(uri, items, classes, findings, found.ignored)
 
 
 def _masks(names: list[str]) -> Iterator[Finding]:
@@ -49,19 +50,19 @@ def _masks(names: list[str]) -> Iterator[Finding]:
         yield Finding(kind="masks", message=message, films=tuple(masks[:20]))
 
 
-def _depth(uri: str, paths: list[PurePosixPath]) -> int:
+def _depth(uri: str, paths: list[list[str]]) -> int:
     """Where in a path its class stands: 1 under train/, val/, test/, else 0."""
-    strays = [path for path in paths if path.parts[0].lower() not in PARTS]
+    strays = [path for path in paths if path[0].lower() not in PARTS]
     if 0 < len(strays) < len(paths):
         raise UserError(
-            f"{uri}: {strays[0]} is in none of train/, val/, test/ that other films are in; "
-            "move or remove it"
+            f"{uri}: {'/'.join(strays[0])} is in none of train/, val/, test/ that other films are "
+            "in; move or remove it"
         )
     depth = 0 if strays else 1
     for path in paths:
-        if len(path.parts) < depth + 2:
+        if len(path) < depth + 2:
             raise UserError(
-                f"{uri}: {path} is in no class folder; put films in CLASS/ or PART/CLASS/"
+                f"{uri}: {'/'.join(path)} is in no class folder; put films in CLASS/ or PART/CLASS/"
             )
     return depth
 

@@ -62,8 +62,8 @@ def paths_of(uri: str, options: SourceOptions) -> list[tuple[str, str]]:
 
 def _place(table: str, path: str, root: str | None) -> str:
     """Where a film of a table is: in `root`, else beside the table, unless it says otherwise."""
-    if path.startswith("/") or "://" in path:
-        return path
+    if path.startswith("/") or storage.like_uri(path):
+        return storage.absolute(path)
     windows = "\\" in path and "/" not in path
     folder = storage.absolute(root) if root else storage.parent(table)
     return storage.below(folder, path.replace("\\", "/") if windows else path)
