@@ -3,8 +3,10 @@
 import hashlib
 import json
 import shutil
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,7 +21,7 @@ from rayograph.data.recipe import ImageRecipe
 from rayograph.errors import Failure, UserError
 from rayograph.pack import phantom
 from rayograph.pack.decode import pictures
-from rayograph.pack.packing import rows_per_batch
+from rayograph.pack.packing import pack, rows_per_batch
 from rayograph.pack.sources import open_source
 from tests import conftest
 from tests.conftest import SHARED, needs_real_films
@@ -102,6 +104,19 @@ def test_a_truncated_film_is_rejected_and_nothing_else_is_lost(few: Path, tmp_pa
     assert found.manifest.ignored == {".DS_Store": 1, ".csv": 1}
     with pytest.raises(UserError, match="1 of 60 films cannot be used, more than 0"):
         packing(few, tmp_path / "e", SMALL.model_copy(update={"max_rejected": 0}))
+
+
+def test_jpegs_are_made_of_samples_that_ray_lends_read_only(few: Path, tmp_path: Path) -> None:
+    def lending(what: str, function: Callable[[Any], Any], items: Sequence[Any]) -> Iterator[Any]:
+        for found in map(function, items):
+            if what == "reading":
+                found.samples.setflags(write=False)
+            yield found
+
+    options = SMALL.model_copy(update={"codec": "jpeg"})
+    lent = pack(open_source(str(few), options), str(tmp_path / "lent"), options, lending)
+    own = packing(few, tmp_path / "own", options)
+    assert lent.fingerprint == own.manifest.fingerprint
 
 
 def test_a_dataset_is_not_overwritten_unless_asked_and_then_only_its_own_files(

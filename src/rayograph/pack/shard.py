@@ -64,6 +64,7 @@ def write_shard(task: ShardTask) -> Packed:
     kept, rejected = list(range(len(task.items))), dict[int, str]()
     if samples is None:
         kept, rejected, samples = _decoded(task)
+    samples = np.require(samples, requirements="W")  # Ray's are read-only
     column = task.inputs.encoded(samples)
     batches, data = _serialized(task, kept, column)
     storage.write(storage.join(task.dest, task.path), data)
