@@ -108,10 +108,10 @@ def test_a_truncated_film_is_rejected_and_nothing_else_is_lost(few: Path, tmp_pa
 
 def test_jpegs_are_made_of_samples_that_ray_lends_read_only(few: Path, tmp_path: Path) -> None:
     def lending(what: str, function: Callable[[Any], Any], items: Sequence[Any]) -> Iterator[Any]:
-        for found in map(function, items):
-            if what == "reading":
-                found.samples.setflags(write=False)
-            yield found
+        for item in items:
+            if what == "packing":
+                item.samples.setflags(write=False)
+            yield function(item)
 
     options = SMALL.model_copy(update={"codec": "jpeg"})
     lent = pack(open_source(str(few), options), str(tmp_path / "lent"), options, lending)
