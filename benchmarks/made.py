@@ -98,6 +98,7 @@ def _manifest(shards: list[Shard], size: int) -> bytes:
     )
     made = Manifest(
         name="made",
+        task="multiclass",
         classes=phantom.CLASSES,
         inputs=FilmInputs(size=size),
         recipe=ImageRecipe(size=size, resize="crop"),

@@ -13,8 +13,9 @@ from PIL import Image
 from rayograph import storage
 from rayograph.config import PackOptions, RunConfig, SweepConfig
 from rayograph.data.dataset import Dataset
+from rayograph.models import files
 from rayograph.models.build import build
-from rayograph.pack import phantom
+from rayograph.pack import phantom, phantom_records
 from rayograph.pack.mapper import one_by_one
 from rayograph.pack.packing import pack
 from rayograph.pack.sources import open_source
@@ -46,6 +47,28 @@ def datasets(folder: Path) -> None:
     for codec in ("raw", "jpeg"):
         options = PackOptions(size=16, codec=codec, patient_pattern=phantom.PATIENT_PATTERN)
         pack(open_source(str(films), options), str(folder / codec), options, one_by_one, False)
+
+
+def records(folder: Path) -> dict[str, bytes]:
+    """`records/`: 80 records with a label, packed in folds; the table, and a model of it."""
+    table = folder / "records.csv"
+    phantom_records.write(table, 10, seed=0)
+    options = PackOptions(
+        inputs="table", task="multilabel", label_columns=("strenuous",), exclude=("exercise",),
+        folds=2,
+    )  # fmt: skip
+    pack(open_source(str(table), options), str(folder / "records"), options, one_by_one, False)
+    data = Dataset.open(str(folder / "records"), fold=0)
+    chosen = RunConfig.load(None, ["model.name=mlp", "model.hidden=[2]"])
+    spec = data.transform(chosen.data)
+    card = ModelCard(
+        model=chosen.model, task="multilabel", classes=data.manifest.classes,
+        recipe=data.manifest.recipe, transform=spec, operating_points=(0.5,), dataset=data.uri,
+        fingerprint=data.manifest.fingerprint, fold=0, run="run", epoch=1, metrics={"loss": 0.6},
+    )  # fmt: skip
+    tensors = build(chosen.model, spec.shape, 1).state_dict()
+    model = files.write(tensors, card.metadata())
+    return {"records.csv": table.read_bytes(), "model.safetensors": model}
 
 
 def config(folder: Path) -> SweepConfig:

@@ -32,7 +32,7 @@ from rayograph.data.recipe import ImageRecipe
 from rayograph.errors import Failure, UserError
 from rayograph.evaluate.model import load as load_model
 from rayograph.models.build import build
-from rayograph.pack.decode import pictures
+from rayograph.pack.decode import UnusableError, decode, pictures
 from rayograph.pack.sources import open_source
 from rayograph.runs import history
 from rayograph.runs.folder import RunFolder
@@ -88,6 +88,8 @@ def all_targets(corpus: Path) -> list[Target]:
     preset = yaml.safe_load(run["config.yaml"])
     films = artefacts.originals()
     listed = artefacts.tables()
+    made = artefacts.records(corpus)
+    records, table = files_below(corpus / "records"), {"records.csv": made["records.csv"]}
     return [
         Target("manifest", raw, _tree(raw, "dataset.json", _signed), _read_dataset, 6),
         Target("manifest's counts", raw, _counts(raw), _read_dataset, 4),
@@ -98,6 +100,12 @@ def all_targets(corpus: Path) -> list[Target]:
         Target("record batches made by hand", raw, _shard(raw, _by_hand), _read_dataset),
         Target("index.parquet", raw, _bytes(raw, "index.parquet"), _read_dataset, 4),
         Target("index.parquet's columns", raw, _columns(raw), _read_dataset),
+        Target("records' manifest", records, _tree(records, "dataset.json", _signed),
+               _read_dataset, 4),
+        Target("records' shard", records, _shard(records, damaged, "fold-0"), _read_dataset, 8),
+        Target("records' index", records, _bytes(records, "index.parquet"), _read_dataset, 2),
+        Target("records' model", made, _model(made, "model.safetensors"), reading.records, 3),
+        Target("records.csv", {}, _bytes(table, "records.csv"), _read_records, 4),
         Target("model", run, _model(run, model), reading.model, 3),
         Target("model's bytes", run, _bytes(run, model), reading.model, 2),
         Target("state.pt", run, _bytes(run, f"{checkpoint}/state.pt"), reading.run, 2),
@@ -203,16 +211,18 @@ def _signed(tree: Any) -> Any:
     return tree
 
 
-def _shard(files: Files, hostile: Callable[[bytes], st.SearchStrategy[bytes]]) -> Any:
-    """A training shard whose first record batch is hostile, with all hashes made to fit it."""
+def _shard(
+    files: Files, hostile: Callable[[bytes], st.SearchStrategy[bytes]], part: str = "train"
+) -> Any:
+    """A shard whose first record batch is hostile, with all hashes made to fit it."""
     tree = json.loads(files["dataset.json"])
-    name = "train/00000.arrows"
-    first = tree["parts"]["train"]["shards"][0]["batches"][0]
+    name = f"{part}/00000.arrows"
+    first = tree["parts"][part]["shards"][0]["batches"][0]
     start, end = first["offset"], first["offset"] + first["bytes"]
 
     def put(data: bytes) -> Files:
         found = json.loads(files["dataset.json"])
-        shard = found["parts"]["train"]["shards"][0]
+        shard = found["parts"][part]["shards"][0]
         whole = files[name] + data  # where the old one was, the others would move
         batch = {"offset": len(files[name]), "bytes": len(data), "xxh3": digest(data)}
         shard["batches"][0] |= batch
@@ -479,7 +489,9 @@ def _read_dataset(folder: Path) -> None:
     attempt(folder, lambda: found.append(Dataset.open(str(folder))))
     for data in found:
         attempt(folder, partial(_show, data), partial(inspection.verify, data))
-        for name in data.manifest.splits:
+        if "fold-0" in data.manifest.parts:
+            data = data.at_fold(0)  # noqa: PLW2901
+        for name in data.splits:
             attempt(folder, *(partial(step, data, name) for step in (_train, _stored, _index)))
 
 
@@ -522,6 +534,9 @@ class _Run:
         for name in (artefacts.CHECKPOINT, "best"):
             attempt(folder, partial(self._predict, str(folder / name / "model.safetensors")))
         self.run(folder)
+
+    def records(self, folder: Path) -> None:
+        attempt(folder, partial(self._predict, str(folder / "model.safetensors")))
 
     def _predict(self, uri: str) -> None:
         model = load_model(uri, torch.device("cpu"))
@@ -599,6 +614,20 @@ def _read_film(folder: Path) -> None:
     for recipe in (ImageRecipe(size=16, resize="crop"), ImageRecipe(size=64, resize="fit")):
         with suppress(pictures.UnusableError):
             assert pictures.decode(storage.read(str(path)), recipe).shape == (recipe.size,) * 2
+
+
+def _read_records(folder: Path) -> None:
+    (path,) = folder.iterdir()
+    for task, label in (("multiclass", "exercise"), ("multilabel", "strenuous")):
+        options = PackOptions(inputs="table", task=task, label_columns=(label,), negative="rest")
+        attempt(folder, partial(_decoded, str(path), options))
+
+
+def _decoded(path: str, options: PackOptions) -> None:
+    source = open_source(path, options)
+    for item in source.items:
+        with suppress(UnusableError):
+            assert decode(item.read(), source.recipe).shape == source.recipe.shape
 
 
 def _read_table(folder: Path) -> None:

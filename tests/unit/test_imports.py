@@ -29,6 +29,9 @@ ONLY = {  # who alone may import these
 }  # fmt: skip
 PRIVATE = re.compile(r"\._|_internal|_private|class_cache")
 WITHOUT_TORCH = ("storage", "task", "config", "runs", "report", "pack/sources")
+AXES = {"image", "table", "multiclass", "multilabel"}  # kinds of samples, tasks
+AXES_OWN = {"train/losses.py"}
+WITHOUT_AXES = ("train", "data/stream.py", "cluster", "search", "report")
 FILES = sorted(ROOT.rglob("*.py"))
 
 
@@ -97,3 +100,16 @@ def test_torch_is_not_loaded_where_it_is_not_needed(room: str) -> None:
 def test_reading_a_manifest_needs_no_torch_and_training_no_ray() -> None:
     assert "torch" not in loaded_by("rayograph.data.order", "rayograph.data.dataset")
     assert "ray" not in loaded_by("rayograph.train.loop", "rayograph.train.local")
+
+
+@pytest.mark.parametrize("place", WITHOUT_AXES)
+def test_what_differs_between_samples_and_tasks_is_in_their_own_files(place: str) -> None:
+    classes = re.compile(r"^(Image|Film|Table|Record|Multiclass|Multilabel)[A-Z]?")
+    for file in FILES:
+        name = file.relative_to(ROOT).as_posix()
+        if not name.startswith(place) or name in AXES_OWN:
+            continue
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                assert node.value not in AXES, f"{name}:{node.lineno}"
+            assert not classes.match(getattr(node, "id", "")), f"{name}: {node.id}"

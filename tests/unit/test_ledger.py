@@ -215,4 +215,4 @@ def test_an_undefined_metric_is_a_dash() -> None:
     assert found.best.score == -0.4, "the loss stands in"
     assert trials.best(found, "val_auroc") == "–"
     ended = Outcome(SweepFolder("x"), Ledger("", [found]), None, None, {}, None, 0)
-    assert "–" in tables.sweep(trials.table([found], "val_auroc", 1), ended)
+    assert "–" in tables.sweep(trials.table([found], "val_auroc", 1), ended, "val_auroc")

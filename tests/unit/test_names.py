@@ -12,9 +12,10 @@ from PIL import Image
 from rayograph import storage
 from rayograph.config import PackOptions, SourceOptions
 from rayograph.data import index
+from rayograph.data.recipe import ImageRecipe
 from rayograph.pack import phantom
 from rayograph.pack.sources import open_source, unlabelled
-from rayograph.pack.sources.table import open_table
+from rayograph.pack.sources.table import open_films
 from tests.conftest import packing
 
 NAMES = (
@@ -48,13 +49,14 @@ def test_on_a_disk(films: Path, tmp_path: Path) -> None:
         data = wanted[row["sample_id"]].read_bytes()
         assert row["sha256"] == hashlib.sha256(data).hexdigest()
         assert storage.read(row["source"]) == data
-    found = dict(unlabelled(str(films), SourceOptions()))
-    assert {name: storage.read(place) for name, place in found.items()} == {
+    recipe = ImageRecipe(size=32, resize="crop")
+    found = unlabelled(str(films), recipe, SourceOptions())
+    assert {each.sample_id: each.read() for each in found} == {
         name: path.read_bytes() for name, path in wanted.items()
     }
-    (one,) = unlabelled(str(other), SourceOptions())
-    assert one[0] == "caf\\xe9.png"
-    assert storage.read(one[1]) == other.read_bytes()
+    (one,) = unlabelled(str(other), recipe, SourceOptions())
+    assert one.sample_id == "caf\\xe9.png"
+    assert one.read() == other.read_bytes()
 
 
 def test_in_a_bucket(films: Path, s3: str) -> None:
@@ -77,7 +79,7 @@ def test_keys_of_a_table_keep_their_slashes(tmp_path: Path) -> None:
     columns = {"path": list(keys), "label": ["no", "yes"] * 3}
     pq.write_table(pa.table(columns), tmp_path / "t.parquet")
     options = PackOptions(root="s3://x/films", patient_column="none", negative="no")
-    items = open_table(str(tmp_path / "t.parquet"), options).items
+    items = open_films(str(tmp_path / "t.parquet"), options).items
     assert {item.sample_id: item.uri for item in items} == keys
 
 

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from rayograph.config.augment import AugmentOptions
 from rayograph.config.cluster import ClusterOptions
 from rayograph.config.data import DataOptions, PhantomOptions
+from rayograph.config.labels import LabelOptions
 from rayograph.config.model import ModelOptions
 from rayograph.config.pack import PackOptions, SourceOptions
 from rayograph.config.run import RunOptions
@@ -37,6 +38,7 @@ class RunConfig(Config):
     data: DataOptions = DataOptions()
     phantom: PhantomOptions = PhantomOptions()
     augment: AugmentOptions = AugmentOptions()
+    labels: LabelOptions = LabelOptions()
     model: ModelOptions = ModelOptions()
     train: TrainOptions = TrainOptions()
     optim: OptimOptions = OptimOptions()

@@ -26,6 +26,9 @@ class DataOptions(Options):
     uri: Annotated[str, AfterValidator(_dataset)] = "phantom"
     """packed dataset; `phantom` makes one in the run's storage [URI]"""
 
+    fold: int | None = Field(None, ge=0, le=19)
+    """of a dataset packed in folds, the one for validation; the others are for training [fold]"""
+
     image_size: int = Field(128, ge=16, le=2048)
     """side of what the model sees [pixels]"""
 

@@ -21,7 +21,8 @@ class ModelOptions(Options):
     """Which classifier is built, and what it starts from."""
 
     name: str = "resnet18"
-    """cnn, or a resnet, densenet, efficientnet or convnext by torchvision's name [name]"""
+    """cnn, or a resnet, densenet, efficientnet or convnext by torchvision's name; mlp for records
+    [name]"""
 
     weights: Annotated[str, AfterValidator(_weights)] | None = None
     """weights to start from: a torchvision name such as IMAGENET1K_V2, or the URI of a .safetensors
@@ -35,7 +36,10 @@ class ModelOptions(Options):
     film, the same for any number of workers [name]"""
 
     dropout: float = Field(0.0, ge=0, lt=1)
-    """dropout before the last layer [probability]"""
+    """dropout before the last layer, of mlp after each hidden one [probability]"""
+
+    hidden: tuple[Annotated[int, Field(ge=1, le=16_384)], ...] = (64, 64)
+    """units of each hidden layer (mlp only) [units]"""
 
     width: int = Field(16, ge=1, le=512)
     """channels of the first block (cnn only); each further block has twice as many [channels]"""

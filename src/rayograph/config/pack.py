@@ -13,15 +13,26 @@ class SourceOptions(Options):
     path_column: str = "path"
     """column of file paths (tables) [column]"""
 
+    id_column: str | None = None
+    """column of ids (records); null: the number of the row, from 1 [column]"""
+
     root: str | None = None
     """folder that the paths are relative to (tables); null: the table's own [URI]"""
 
     exclude: tuple[str, ...] = ()
-    """files to leave out, such as `*/masks/*` (folders) [patterns of paths]"""
+    """files to leave out, such as `*/masks/*` (folders), or columns (records) [patterns of paths,
+    or columns]"""
 
 
 class PackOptions(SourceOptions):
     """How originals become shards."""
+
+    inputs: Literal["image", "table"] = "image"
+    """what a sample is: a film, or a row of a table, its columns being numbers and categories
+    [name]"""
+
+    categorical: tuple[str, ...] = ()
+    """columns of categories that look like numbers (records) [columns]"""
 
     size: int = Field(256, ge=16, le=4096)
     """side of a packed film [pixels]"""
@@ -57,11 +68,39 @@ class PackOptions(SourceOptions):
     """class that means `nothing found`; null: the one whose name says so (normal, healthy, 0,
     non-X, No_X, …) [class]"""
 
+    folds: int | None = Field(None, ge=2, le=20)
+    """parts that training and validation films are dealt into, for cross-validation by `data.fold`;
+    null: one training and one validation part [folds]"""
+
     patient_pattern: str | None = None
     """regular expression on a film's path; its first group is the patient (folders) [regex]"""
 
+    task: Literal["multiclass", "multilabel"] = "multiclass"
+    """multiclass: a film has exactly one class; multilabel: each of several labels is present or
+    absent by itself (tables) [name]"""
+
     label_column: str = "label"
-    """column of classes (tables) [column]"""
+    """column of classes, or of findings that `pack.label_separator` joins (tables) [column]"""
+
+    label_columns: tuple[str, ...] = ()
+    """columns of several labels, a label each (tables) [columns]"""
+
+    label_separator: str | None = None
+    """what joins the findings in the label column, such as `|` (tables) [text]"""
+
+    drop_labels: tuple[str, ...] = ()
+    """labels to leave out, such as those that never occur in training (multilabel) [labels]"""
+
+    present: tuple[str, ...] = ("1", "1.0", "true", "t", "yes", "y", "positive", "present")
+    """what a label column says of a label that is there; case does not matter (multilabel)
+    [words]"""
+
+    absent: tuple[str, ...] = ("0", "0.0", "false", "f", "no", "n", "negative", "absent")
+    """what it says of one that is not there (multilabel) [words]"""
+
+    uncertain: tuple[str, ...] = ("-1", "-1.0", "u", "uncertain", "maybe", "possible", "equivocal")
+    """what it says of one that may be there; nothing means that it is not known (multilabel)
+    [words]"""
 
     patient_column: str | None = None
     """column of patients (tables), or `none` if each film is its own patient [column]"""

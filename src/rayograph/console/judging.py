@@ -20,7 +20,12 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    target: Annotated[str, typer.Argument(metavar="RUN|MODEL", help="a run folder, or a model")],
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN|MODEL|SWEEP", help="a run folder, a model, or a sweep over folds"
+        ),
+    ],
     data: Annotated[str | None, typer.Option(help="another packed dataset")] = None,
     split: Annotated[str, typer.Option(help="train, val or test")] = "test",
     all_checkpoints: Annotated[
@@ -28,10 +33,19 @@ def evaluate(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Judge a model on a split, with 95 % intervals."""
+    """Judge a model, or the fold models of a sweep together, on a split, with 95 % intervals."""
     from rayograph.evaluate import evaluation as judging
     from rayograph.runs import evaluations
+    from rayograph.search.ledger import SWEEP
 
+    sweep = storage.absolute(target)
+    if storage.exists(storage.join(sweep, SWEEP)):
+        from rayograph.search.folds import best_models
+
+        found = judging.together(best_models(sweep), sweep, data, split)
+        evaluations.save(found, sweep)
+        result(json.dumps(found.to_json()) if as_json else tables.evaluation(found))
+        return
     run, model = _target(target)
     if all_checkpoints and run is None:
         raise UserError(f"{target}: --all-checkpoints needs a run folder, not a model")
@@ -56,14 +70,15 @@ def predict(
     from rayograph.cluster import session
     from rayograph.evaluate import prediction
     from rayograph.pack import sources
+    from rayograph.runs import card as cards
 
     options = PredictConfig.load(None, overrides or []).pack
     write = writer(out)
     _, place = _target(model)
     storage.exists(out)  # a bucket that is not there is told now, not after the films
-    films = sources.unlabelled(source, options)
+    originals = sources.unlabelled(source, cards.read(place).recipe, options)
     with session.connected(1):
-        table = prediction.predict(place, films, with_progress(session.parallel_map))
+        table = prediction.predict(place, originals, with_progress(session.parallel_map))
     data = io.BytesIO()
     write(table, data)
     storage.write(out, data.getvalue())

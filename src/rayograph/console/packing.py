@@ -10,6 +10,7 @@ from rayograph.config import PackConfig
 from rayograph.console import tables
 from rayograph.console.arguments import Json, Overrides
 from rayograph.console.output import result, say, with_progress
+from rayograph.console.words import meaning
 
 
 def pack(
@@ -31,12 +32,11 @@ def pack(
         mapper = with_progress(session.parallel_map)
         manifest = packing.pack(films, dest, options, mapper, overwrite)
     counts = ", ".join(f"{name} {part.rows}" for name, part in manifest.parts.items())
-    say.print(f"packed {counts} films into {storage.absolute(dest)}")
-    negative, *others = manifest.classes
-    if "train" in manifest.parts:
-        say.print(f"negative class (nothing found): {negative}; the others: {', '.join(others)}")
-    else:
+    say.print(f"packed {counts} {manifest.inputs.noun} into {storage.absolute(dest)}")
+    if set(manifest.parts) == {"test"}:
         say.print(f"classes: {', '.join(manifest.classes)}; the model says which one is negative")
+    else:
+        say.print(meaning(manifest.task, manifest.classes))
     for finding in manifest.findings:
         say.print(f"finding: {finding.message}")
 

@@ -42,7 +42,7 @@ def sweep(
     storage.write(found.folder.page, page.encode())
     table = trials.table(found.ledger.ranked(), config.train.select, config.cluster.most)
     told = found.to_json(config.train.select)
-    result(json.dumps(told) if as_json else tables.sweep(table, found))
+    result(json.dumps(told) if as_json else tables.sweep(table, found, config.train.select))
     if found.unfinished:
         say.print(
             f"{found.unfinished} trials are not finished; run the same command again to continue"
@@ -70,6 +70,7 @@ def _report(found: "Outcome", config: SweepConfig, space: "Space") -> "SweepRepo
         whole=whole,
         winner=found.winner.name if found.winner else None,
         command=found.command,
+        folds=[each.to_json() for each in found.folds(config.train.select)],
         config=config.model_dump(mode="json"),
     )
 

@@ -8,11 +8,12 @@ from rich.console import Console
 from rich.table import Table
 
 from rayograph import task as tasks
-from rayograph.console.words import clock, size
+from rayograph.console.words import clock, setting, size
 
 if TYPE_CHECKING:
-    from rayograph.data.inspection import Summary
+    from rayograph.data.inspection import SplitSummary, Summary
     from rayograph.runs.evaluations import Evaluation
+    from rayograph.search.folds import CrossValidation
     from rayograph.search.sweep import Outcome
     from rayograph.train.estimate import Needs
 
@@ -21,26 +22,54 @@ NO_COMMAND = "the winner took over weights on its way: no plain run repeats it"
 
 
 def evaluation(found: "Evaluation") -> str:
-    """What `evaluate` prints: a metric a line with its interval, and the confusion matrix."""
+    """What `evaluate` prints: a metric a line with its interval, then how it is for each class."""
     patients = f" of {found.patients} patients"
-    head = f"{found.split}: {found.films} films{patients}, model of epoch {found.epoch}"
+    model = f"{found.models} models together"
+    if found.epoch is not None:
+        model = f"model of epoch {found.epoch}"
+    head = f"{found.split}: {found.films} films{patients}, {model}"
     metrics = _table("metric", "value", "95 % interval")
     for name, estimate in found.metrics.items():
         metrics.add_row(tasks.METRICS[name].title, *_estimate(vars(estimate)))
-    confusion = _table("truth \\ decision", *found.classes)
-    for name, row in zip(found.classes, found.confusion, strict=True):
-        confusion.add_row(name, *map(str, row))
-    parts: list[Any] = [head, *_cautions(found), metrics, confusion]
-    if found.operating_points is not None:
-        parts.append(
-            f"threshold: {found.classes[1]} from a probability of {found.operating_points[0]:.3f},"
-            " chosen on the validation films; everything else decides for the likelier class"
-        )
+    parts: list[Any] = [head, *_cautions(found), metrics]
+    if found.labels:
+        defined = sum(metrics["auroc"].value is not None for metrics in found.labels.values())
+        counted = f"of {len(found.labels)} labels, {defined} have films of both kinds: AUROC"
+        parts += [f"{counted} and the like are the mean over these", _labels(found)]
+    else:
+        parts += _classes(found)
     if found.checkpoints:
         headline = tasks.of(found.task, found.classes).headline
         checkpoints = _checkpoints(found.checkpoints, headline)
         parts += ["exploratory: every checkpoint on these films", checkpoints]
-    return _text(parts)
+    return _text(parts, 2 * WIDTH if found.labels else WIDTH)
+
+
+def _classes(found: "Evaluation") -> Iterator[Any]:
+    """The confusion matrix, and the threshold if there is one."""
+    confusion = _table("truth \\ decision", *found.classes)
+    for name, row in zip(found.classes, found.confusion, strict=True):
+        confusion.add_row(name, *map(str, row))
+    yield confusion
+    if found.operating_points is not None:
+        yield (
+            f"threshold: {found.classes[1]} from a probability of {found.operating_points[0]:.3f},"
+            " chosen on the validation films; everything else decides for the likelier class"
+        )
+
+
+def _labels(found: "Evaluation") -> Table:
+    """Each label's metrics, and from which probability it counts as present."""
+    first, *others = next(iter(found.labels.values()))
+    heads = [tasks.METRICS[name].title for name in (first, *others)]
+    table = _table("label", "films", heads[0], "95 % interval", *heads[1:], "from")
+    points = found.operating_points or ("",) * len(found.labels)
+    rows = zip(found.labels.items(), found.confusion, points, strict=True)
+    for (label, metrics), (_, present), point in rows:
+        rest = [_estimate(vars(metrics[name]), 3)[0] for name in others]
+        at = point if isinstance(point, str) else f"{point:.3f}"
+        table.add_row(label, str(sum(present)), *_estimate(vars(metrics[first]), 3), *rest, at)
+    return table
 
 
 def _cautions(found: "Evaluation") -> Iterator[str]:
@@ -66,21 +95,30 @@ def _cautions(found: "Evaluation") -> Iterator[str]:
 
 def dataset(found: "Summary") -> str:
     """What `inspect` prints."""
-    manifest, classes = found.manifest, found.manifest.classes
+    manifest = found.manifest
     values = [
         f"{name} {value:.4f}" if isinstance(value, float) else f"{name} {value}"
         for name, value in found.values.items()
     ]
     head = f"{found.uri}: {', '.join(values)}, fingerprint {manifest.fingerprint[:12]}"
-    table = _table("split", "films", "patients", "shards", "record batches", "MB", *classes)
+    noun = manifest.inputs.noun
+    table = _table("split", noun, "patients", "shards", "record batches", "MB")
+    labels = _table("class" if manifest.task == "multiclass" else "label", *found.splits)
     for name, split in found.splits.items():
-        shares = [f"{split.labels[c]} ({split.prevalence[c]:.1%})" for c in classes]
         counts = (split.films, split.patients, split.shards, split.record_batches)
-        table.add_row(name, *map(str, counts), f"{split.bytes / 1e6:.1f}", *shares)
+        table.add_row(name, *map(str, counts), f"{split.bytes / 1e6:.1f}")
+    for name in manifest.classes:
+        labels.add_row(name, *(_share(split, name) for split in found.splits.values()))
     findings = [f"finding: {finding.message}" for finding in manifest.findings]
     ignored = sum(manifest.ignored.values())
-    tail = f"{manifest.rejected} films rejected, {ignored} other files ignored"
-    return _text([head, table, *findings, tail])
+    tail = f"{manifest.rejected} {noun} rejected, {ignored} other files ignored"
+    return _text([head, table, labels, *findings, tail])
+
+
+def _share(split: "SplitSummary", name: str) -> str:
+    """How many have a class or label, their share, and of how many it is not known."""
+    unknown = f", {split.unknown[name]} unknown" if split.unknown[name] else ""
+    return f"{split.labels[name]} ({split.prevalence[name]:.1%}{unknown})"
 
 
 def needs(found: "Needs", workers: int) -> str:
@@ -102,8 +140,8 @@ def needs(found: "Needs", workers: int) -> str:
     return _text([table, tail])
 
 
-def sweep(table: Table, found: "Outcome") -> str:
-    """What `sweep` prints when it ends: the trials best first, the cost, the winner."""
+def sweep(table: Table, found: "Outcome", select: str) -> str:
+    """What `sweep` prints when it ends: the trials best first, folds, the cost, the winner."""
     spent, whole = (round(seconds, 1) for seconds in found.ledger.cost())
     tail = [f"{spent:g} worker-seconds spent"]
     if whole > spent:
@@ -111,7 +149,17 @@ def sweep(table: Table, found: "Outcome") -> str:
     if found.winner is not None:
         tail.append(f"winner: {found.winner.name}, best model: {found.best_model}")
         tail.append(f"as a plain run: {found.command}" if found.command else NO_COMMAND)
-    return _text([table, *tail, f"page: {found.folder.page}"], width=2 * WIDTH)
+    folds = [_folds(each, select) for each in found.folds(select)]
+    return _text([table, *folds, *tail, f"page: {found.folder.page}"], width=2 * WIDTH)
+
+
+def _folds(found: "CrossValidation", select: str) -> str:
+    """A cross-validation in a line: mean, deviation, and the options if any were compared."""
+    metric = tasks.column(select)
+    spread = "" if found.deviation is None else f" ± {found.deviation:.4f}"
+    options = "".join(f"  {key}={setting(value)}" for key, value in found.params.items())
+    count = len(found.values)
+    return f"{count} folds: {metric.title} {found.mean:.4f}{spread} (standard deviation){options}"
 
 
 def _checkpoints(rows: Sequence[Mapping[str, Any]], headline: Sequence[str]) -> Table:
@@ -134,11 +182,11 @@ def _table(first: str, *others: str) -> Table:
     return table
 
 
-def _estimate(found: Mapping[str, float | None]) -> tuple[str, str]:
-    """A value and its interval, each to four digits."""
+def _estimate(found: Mapping[str, float | None], digits: int = 4) -> tuple[str, str]:
+    """A value and its interval, each to so many digits."""
     value, low, high = found["value"], found["low"], found["high"]
-    interval = "" if low is None or high is None else f"{low:.4f}–{high:.4f}"
-    return "undefined" if value is None else f"{value:.4f}", interval
+    interval = "" if low is None or high is None else f"{low:.{digits}f}–{high:.{digits}f}"
+    return "undefined" if value is None else f"{value:.{digits}f}", interval
 
 
 def _text(parts: Sequence[Any], width: int = WIDTH) -> str:

@@ -10,34 +10,65 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rayograph import storage
-from rayograph.config import RunConfig
+from rayograph.config import PackOptions, RunConfig
 from rayograph.console import judging, tables
 from rayograph.console.arguments import Overrides, Preset
 from rayograph.console.epochs import EpochLines
 from rayograph.console.output import result, say
 from rayograph.console.signals import listening
+from rayograph.console.words import meaning
 from rayograph.errors import UserError
 
 if TYPE_CHECKING:
     from rayograph.runs.folder import RunFolder
 
 
-def demo(dir_: Annotated[str, typer.Argument(metavar="[DIR]")] = "demo") -> None:
+def demo(
+    dir_: Annotated[str, typer.Argument(metavar="[DIR]")] = "demo",
+    records: Annotated[
+        bool, typer.Option("--records", help="health records, as a table, instead of films")
+    ] = False,
+) -> None:
     """Phantom films → pack → train on 2 workers → evaluate → report, without a network."""
     if not storage.is_local(storage.absolute(dir_)):
         raise UserError(f"{dir_}: the demo is made on this machine's disk; give a folder")
     folder = Path(storage.absolute(dir_))
-    settings = RunConfig.load("demo", [f"run.storage={folder}"])
+    preset, words = "demo", [f"run.storage={folder}"]
+    if records:
+        preset = "records"
+        words.append(f"data.uri={folder / 'records-packed'}")
+    settings = RunConfig.load(preset, words)
     run = folder / settings.run.name
     if (run / "config.yaml").exists():
         if RunConfig.load(str(run / "config.yaml")) != settings:
             raise UserError(f"{run}: not the demo's run; give another DIR")
         with storage.held(str(run), "run"):
             shutil.rmtree(run)
-    say.print(f"{settings.phantom.films} phantom films are made and packed in {folder}")
-    train("demo", [f"run.storage={folder}"])
+    if records:
+        _make_records(folder)
+    else:
+        say.print(f"{settings.phantom.films} phantom films are made and packed in {folder}")
+    train(preset, words)
     judging.evaluate(str(run))
     judging.report(str(run))
+
+
+def _make_records(folder: Path) -> None:
+    """A table of a motion sensor's windows, and the same packed, without Ray."""
+    from rayograph.pack import phantom_records
+    from rayograph.pack.mapper import one_by_one
+    from rayograph.pack.packing import pack
+    from rayograph.pack.sources import open_source
+
+    folder.mkdir(parents=True, exist_ok=True)
+    table = folder / "records.csv"
+    phantom_records.write(table, people=120, seed=0)
+    options = PackOptions(
+        inputs="table", patient_column="person", negative="rest", exclude=("strenuous",)
+    )
+    place = str(folder / "records-packed")
+    pack(open_source(str(table), options), place, options, one_by_one, overwrite=True)
+    say.print(f"records of 120 people are in {table}, and packed in {place}")
 
 
 def train(
@@ -79,8 +110,7 @@ def _train_on_ray(config: RunConfig, lines: EpochLines) -> "RunFolder":
     from rayograph.cluster import launch, session
 
     with launch.prepared(config) as (folder, dataset):
-        negative, *others = dataset.manifest.classes
-        say.print(f"negative class: {negative}; the others: {', '.join(others)}")
+        say.print(meaning(dataset.manifest.task, dataset.manifest.classes))
         with session.connected(config.cluster.most * config.cluster.cpus_per_worker):
             if missing := launch.missing(config.cluster):
                 say.print(missing)

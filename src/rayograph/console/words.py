@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -21,6 +22,14 @@ def size(count: float) -> str:
             return f"{count:.3g} {unit}"
         count /= 1000
     return f"{count:,.1f} GB"
+
+
+def meaning(task: str, classes: Sequence[str]) -> str:
+    """What the classes of a task are: the negative one and the others, or labels."""
+    if task == "multilabel":
+        return f"labels, each present or absent by itself: {', '.join(classes)}"
+    negative, *others = classes
+    return f"negative class (nothing found): {negative}; the others: {', '.join(others)}"
 
 
 def setting(given: Any) -> str:

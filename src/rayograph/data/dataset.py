@@ -16,7 +16,7 @@ from rayograph import task as tasks
 from rayograph.config import DataOptions
 from rayograph.data.cache import Cache
 from rayograph.data.inputs import Inputs
-from rayograph.data.manifest import PARTS, VERSION, Manifest, RecordBatch, Shard, Split
+from rayograph.data.manifest import PART, VERSION, Manifest, RecordBatch, Shard, Split
 from rayograph.data.message import compressed
 from rayograph.data.recipe import TransformSpec, fitted
 from rayograph.errors import Failure, UserError, one_line
@@ -27,7 +27,7 @@ INDEX = "index.parquet"
 REJECTED = "rejected.parquet"
 CONTACT_SHEET = "contact_sheet.png"
 OWN = re.compile(
-    rf"({MANIFEST}|{INDEX}|{REJECTED}|{CONTACT_SHEET}|({'|'.join(PARTS)})/\d{{5}}\.arrows)"
+    rf"({MANIFEST}|{INDEX}|{REJECTED}|{CONTACT_SHEET}|{PART}/\d{{5}}\.arrows)"
 )  # what a packed dataset consists of; nothing else below its prefix is ever deleted
 FORMAT = re.compile(rb'"format_version":\s*(\d{1,9})\b')
 
@@ -35,18 +35,21 @@ FORMAT = re.compile(rb'"format_version":\s*(\d{1,9})\b')
 class Dataset:
     """A packed dataset that lies in storage."""
 
-    def __init__(self, uri: str, manifest: Manifest, cache: Cache | None) -> None:
+    def __init__(
+        self, uri: str, manifest: Manifest, cache: Cache | None, fold: int | None = None
+    ) -> None:
         self.uri = uri
         self.manifest = manifest
+        self.fold = fold
         self.cache = cache
         self.memory: deque[bytearray] = deque()  # of record batches; fresh memory costs as much
         # as a third of receiving into it, so that readers of all splits and epochs share this
 
     @classmethod
-    def open(cls, uri: str, cache: Cache | None = None) -> "Dataset":
+    def open(cls, uri: str, cache: Cache | None = None, fold: int | None = None) -> "Dataset":
         """Read and check `dataset.json`; `UserError` where there is none or it is not one.
 
-        `cache` keeps what is read of it on this node's disk.
+        `cache` keeps what is read of it on this node's disk; `fold` is the one for validation.
         """
         uri = storage.absolute(uri)
         place = storage.join(uri, MANIFEST)
@@ -67,7 +70,15 @@ class Dataset:
             raise UserError(f"{place}: not a packed dataset: {one_line(error)}") from None
         if manifest.fingerprint != manifest.computed_fingerprint():
             raise UserError(f"{place}: its fingerprint does not match its content; pack again")
-        return cls(uri, manifest, None if storage.is_local(uri) else cache)
+        return cls(uri, manifest, None if storage.is_local(uri) else cache).at_fold(fold)
+
+    def at_fold(self, fold: int | None) -> "Dataset":
+        """The same dataset with this fold for validation; `UserError` where it has none such."""
+        if fold is not None and f"fold-{fold}" not in self.manifest.parts:
+            folds = len(self.manifest.folds)
+            has = f"its folds are 0 to {folds - 1}" if folds else "pack it with pack.folds=5"
+            raise UserError(f"data.fold={fold}: {self.uri} has no such fold; {has}")
+        return type(self)(self.uri, self.manifest, self.cache, fold)
 
     @cached_property
     def task(self) -> Task:
@@ -83,12 +94,17 @@ class Dataset:
         """What its samples look like."""
         return self.manifest.inputs
 
+    @property
+    def splits(self) -> dict[str, tuple[str, ...]]:
+        """The parts of each split."""
+        return self.manifest.split_parts(self.fold)
+
     @cached_property
     def _splits(self) -> dict[str, Split]:
         every = self.manifest.parts
         return {
             name: Split({part: every[part] for part in parts})
-            for name, parts in self.manifest.splits.items()
+            for name, parts in self.splits.items()
         }
 
     def split(self, name: str) -> Split:
@@ -96,6 +112,11 @@ class Dataset:
         found = self._splits.get(name)
         if found is None or not found.rows:
             known = ", ".join(self._splits)
+            if self.manifest.folds and self.fold is None and name in ("train", "val"):
+                last = len(self.manifest.folds) - 1
+                raise UserError(
+                    f"{self.uri}: is packed in folds; say which validates: data.fold=0 to {last}"
+                )
             if name == "train":  # as pack.split=test leaves it
                 known += ", so that models can be judged by it and not trained on it"
             raise UserError(f"{self.uri}: no films in split {name}; it has {known}")

@@ -13,7 +13,10 @@ from rayograph.errors import Failure
 
 @dataclass(frozen=True)
 class SplitSummary:
-    """What a split holds; `labels` counts the films that have each class."""
+    """What a split holds; `labels` counts the films that have each class, or label.
+
+    `unknown` counts those in which it is uncertain or missing; `prevalence` leaves them out.
+    """
 
     films: int
     patients: int
@@ -21,6 +24,7 @@ class SplitSummary:
     record_batches: int
     bytes: int
     labels: Mapping[str, int]
+    unknown: Mapping[str, int]
     prevalence: Mapping[str, float]
 
 
@@ -53,20 +57,22 @@ def verify(dataset: Dataset) -> None:
 
 
 def summary(dataset: Dataset) -> Summary:
-    """Films, patients, bytes and prevalence of each split; values of the training films, if any."""
-    splits = {name: dataset.split(name) for name in dataset.manifest.splits}
-    first = splits.get("train") or next(iter(splits.values()))
-    values = dataset.inputs.describe(first.moments)
+    """Samples, patients, bytes and prevalence of each split, or fold; values of the first."""
+    folds = {name: Split({name: dataset.manifest.parts[name]}) for name in dataset.manifest.folds}
+    splits = folds | {name: dataset.split(name) for name in dataset.splits}
+    values = dataset.inputs.describe(next(iter(splits.values())).moments)
     return Summary(dataset.uri, dataset.manifest, values, {n: _of(s) for n, s in splits.items()})
 
 
 def _of(split: Split) -> SplitSummary:
+    counts = split.labels
     return SplitSummary(
         films=split.rows,
         patients=split.patients,
         shards=len(split.shards),
         record_batches=len(split.batches),
         bytes=sum(shard.bytes for shard in split.shards),
-        labels=split.present,
-        prevalence={label: count / split.rows for label, count in split.present.items()},
+        labels={name: each.present for name, each in counts.items()},
+        unknown={name: each.uncertain + each.missing for name, each in counts.items()},
+        prevalence={name: each.prevalence for name, each in counts.items()},
     )

@@ -19,14 +19,18 @@ from rayograph.data.moments import Moments
 from rayograph.data.recipe import Recipe
 
 VERSION = 2
-PARTS = ("train", "val", "test")
+SPLITS = ("train", "val", "test")
+PART = r"(?:train|val|test|fold-1?[0-9])"
 MOST_ROWS = 128  # of a record batch
 MOST_BYTES = 2**22  # of the decoded samples of a record batch with several; `pack` writes no more
 LONGEST_IDS, FRAME_BYTES = 8192, 65_536  # of a sample and of a record batch, beside its samples
 MOST_CLASSES = 1000  # of which a head of a few numbers in a file would be gigabytes in memory
 
 Count = Annotated[int, Field(ge=0, le=2**53)]
-PartName = Literal["train", "val", "test"]
+SplitName = Annotated[str, Field(pattern="^(train|val|test)$")]
+PartName = Annotated[str, Field(pattern=rf"^{PART}$")]
+TaskName = Literal["multiclass", "multilabel"]
+Classes = Annotated[tuple[str, ...], Field(min_length=1, max_length=MOST_CLASSES)]
 
 
 class RecordBatch(BaseModel, frozen=True, extra="forbid"):
@@ -41,7 +45,7 @@ class RecordBatch(BaseModel, frozen=True, extra="forbid"):
 class Shard(BaseModel, frozen=True, extra="forbid"):
     """One object of record batches."""
 
-    path: Annotated[str, Field(pattern=r"^(train|val|test)/[0-9]{5}\.arrows$")]
+    path: Annotated[str, Field(pattern=rf"^{PART}/[0-9]{{5}}\.arrows$")]
     rows: Count
     bytes: Count
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -68,6 +72,15 @@ class LabelCounts(BaseModel, frozen=True, extra="forbid"):
     def samples(self) -> int:
         """All of them."""
         return self.present + self.absent + self.uncertain + self.missing
+
+    @property
+    def prevalence(self) -> float:
+        """The share of samples that have it, among those of which it is known; 0 of none."""
+        return self.present / max(self.present + self.absent, 1)
+
+    def __add__(self, other: "LabelCounts") -> "LabelCounts":
+        own, others = self.model_dump(), other.model_dump()
+        return LabelCounts(**{state: own[state] + others[state] for state in own})
 
 
 class Part(BaseModel, frozen=True, extra="forbid"):
@@ -102,10 +115,10 @@ class Split:
         return sum(part.patients for part in self.parts.values())
 
     @property
-    def present(self) -> dict[str, int]:
-        """How many samples have each class."""
-        names = next(iter(self.parts.values())).labels
-        return {n: sum(part.labels[n].present for part in self.parts.values()) for n in names}
+    def labels(self) -> dict[str, LabelCounts]:
+        """How many samples have each class or label, in each of its states."""
+        first, *others = (part.labels for part in self.parts.values())
+        return {name: sum((each[name] for each in others), first[name]) for name in first}
 
     @property
     def moments(self) -> Moments:
@@ -126,12 +139,12 @@ class Manifest(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
 
     format_version: Literal[2] = 2
     name: str
-    task: Literal["multiclass"] = "multiclass"
-    classes: Annotated[tuple[str, ...], Field(min_length=1, max_length=MOST_CLASSES)]
+    task: TaskName
+    classes: Classes
     inputs: AnyInputs
     recipe: Recipe
     parts: dict[PartName, Part]
-    splits: Annotated[dict[PartName, tuple[PartName, ...]], Field(min_length=1)]
+    splits: dict[SplitName, tuple[PartName, ...]]
     findings: tuple[Finding, ...] = ()
     ignored: dict[str, Count] = {}
     rejected: Count = 0
@@ -141,10 +154,14 @@ class Manifest(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     def _fits(self) -> "Manifest":
         if len(set(self.classes)) < len(self.classes):
             raise ValueError("a class appears twice")
-        if len(self.classes) < 2 and "train" in self.splits:
+        if self.task == "multiclass" and len(self.classes) < 2 and "train" in self.splits:
             raise ValueError("a classifier needs two classes or more")
         if self.inputs.shape != self.recipe.shape:
             raise ValueError("its inputs are not of the shape that its recipe makes")
+        if not self.splits and not self.folds:
+            raise ValueError("it has neither splits nor folds")
+        if self.folds and ({"train", "val"} & set(self.splits) or len(self.folds) < 2):
+            raise ValueError("a fold is for training or for validation, as a run says")
         for name, parts in self.splits.items():
             if not parts or len(set(parts)) < len(parts) or not set(parts) <= set(self.parts):
                 raise ValueError(f"the split {name} must be different parts of {list(self.parts)}")
@@ -157,6 +174,24 @@ class Manifest(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
                 raise ValueError(f"{name}: no samples of its kind have these moments")
             self._check_sizes(part)
         return self
+
+    @property
+    def folds(self) -> tuple[str, ...]:
+        """The parts that take turns in validation."""
+        return tuple(
+            sorted(
+                (name for name in self.parts if name.startswith("fold-")),
+                key=lambda name: int(name[5:]),
+            )
+        )
+
+    def split_parts(self, fold: int | None) -> dict[str, tuple[str, ...]]:
+        """The parts of each split; with a fold for validation the other folds are for training."""
+        if fold is None or not self.folds:
+            return dict(self.splits)
+        val = f"fold-{fold}"
+        train = tuple(name for name in self.folds if name != val)
+        return {"train": train, "val": (val,), **self.splits}
 
     def _check_sizes(self, part: Part) -> None:
         sample = self.inputs.dtype.itemsize * int(np.prod(self.inputs.shape))

@@ -5,13 +5,18 @@ split. Both are stored in the model, so that new films get the same treatment.
 """
 
 import math
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, Field, model_validator
 
 from rayograph.config import DataOptions
 from rayograph.data.moments import Moments
+from rayograph.errors import one_line
 
+ODD = ("unknown_categories",)  # how many of a record's categories no training record had
+MOST_FEATURES, MOST_CATEGORIES, MOST_WIDTH = 16_384, 1_000, 65_536
 Side = Annotated[int, Field(ge=16, le=4096)]
 
 
@@ -31,13 +36,14 @@ class ImageRecipe(BaseModel, frozen=True, extra="forbid"):
         """Of a packed sample."""
         return (self.size, self.size)
 
-    def difference(self, other: "ImageRecipe") -> str | None:
-        """The first field that differs, as `field: mine, not theirs`; None where none does."""
-        for name in type(self).model_fields:
-            mine, theirs = getattr(self, name), getattr(other, name)
-            if mine != theirs:
-                return f"{name}: {mine}, not {theirs}"
-        return None
+    @property
+    def words(self) -> str:
+        """What it makes of an original, for people."""
+        return f"frontal chest films, packed at {self.size} pixels (`{self.resize}`)"
+
+    def odd(self, _samples: npt.NDArray[Any]) -> dict[str, npt.NDArray[Any]]:
+        """What a table of predictions should say of samples [n, …], a column each."""
+        return {}
 
 
 class ImageTransform(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
@@ -60,11 +66,123 @@ class ImageTransform(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False
         """Of what the model sees."""
         return (1, self.size, self.size)
 
+    @property
+    def words(self) -> str:
+        """What the model sees, for people."""
+        return f"seen at {self.size}"
 
-Recipe = ImageRecipe  # a union, told apart by `kind`, once there are several
-TransformSpec = ImageTransform
+
+class TableColumn(BaseModel, frozen=True, extra="forbid"):
+    """A feature: its name, its categories if it has any, and whether some values were missing."""
+
+    name: str
+    categories: Annotated[tuple[str, ...], Field(max_length=MOST_CATEGORIES)] | None = None
+    missing: bool
+
+
+class TableRecipe(BaseModel, frozen=True, extra="forbid"):
+    """From a row of a table to numbers; `pack.decode.records` reads a row by its columns.
+
+    A number stays as it is; a category becomes its place in the list, an unknown one the place
+    behind the last; what is missing becomes NaN.
+    """
+
+    kind: Literal["table"] = "table"
+    columns: Annotated[tuple[TableColumn, ...], Field(min_length=1, max_length=MOST_FEATURES)]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of a packed sample."""
+        return (len(self.columns),)
+
+    @property
+    def words(self) -> str:
+        """What it makes of an original, for people."""
+        return f"records of {len(self.columns)} columns"
+
+    def odd(self, samples: npt.NDArray[Any]) -> dict[str, npt.NDArray[Any]]:
+        """What a table of predictions should say of samples [n, columns], a column each."""
+        last = np.array(
+            [np.inf if c.categories is None else len(c.categories) for c in self.columns]
+        )
+        return {ODD[0]: (samples >= last).sum(axis=1)}
+
+
+class Feature(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
+    """How a column enters the model; `categories` is 0 for numbers, `flag` marks missing values."""
+
+    mean: float
+    std: Annotated[float, Field(gt=0)]
+    categories: Annotated[int, Field(ge=0, le=MOST_CATEGORIES)]
+    flag: bool
+
+
+class TableTransform(BaseModel, frozen=True, extra="forbid"):
+    """From a packed record to what the model sees, a `Feature` a column.
+
+    Numbers are standardised with the training split's moments, and the mean stands for what is
+    missing; each category is one input. An unknown category is none of them.
+    """
+
+    kind: Literal["table"] = "table"
+    features: Annotated[tuple[Feature, ...], Field(min_length=1, max_length=MOST_FEATURES)]
+
+    @classmethod
+    def fitted(cls, recipe: TableRecipe, moments: Moments) -> "TableTransform":
+        """The transform for a training split with these moments of each column."""
+        squares = zip(recipe.columns, moments.mean, moments.mean_square, strict=True)
+        return cls(
+            features=tuple(
+                Feature(
+                    mean=mean,
+                    std=_deviation(mean, square),
+                    categories=len(column.categories or ()),
+                    flag=column.missing,
+                )
+                for column, mean, square in squares
+            )
+        )
+
+    @model_validator(mode="after")
+    def _bounded(self) -> "TableTransform":
+        if self.shape[0] > MOST_WIDTH:
+            raise ValueError(f"{self.shape[0]:,} numbers of a record; at most {MOST_WIDTH:,}")
+        return self
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of what the model sees."""
+        return (sum((each.categories or 1) + each.flag for each in self.features),)
+
+    @property
+    def words(self) -> str:
+        """What the model sees, for people."""
+        return f"seen as {self.shape[0]} numbers"
+
+
+def _deviation(mean: float, square: float) -> float:
+    """The deviation; 1 of a column that is constant but for rounding."""
+    variance = square - mean**2
+    return math.sqrt(variance) if variance > 1e-12 * max(square, 1e-300) else 1.0
+
+
+Recipe = Annotated[ImageRecipe | TableRecipe, Field(discriminator="kind")]
+TransformSpec = Annotated[ImageTransform | TableTransform, Field(discriminator="kind")]
+
+
+def difference(mine: Recipe, theirs: Recipe) -> str | None:
+    """The first field that differs, as `field: mine, not theirs`; None where none does."""
+    if mine.kind != theirs.kind:
+        return f"kind: {mine.kind}, not {theirs.kind}"
+    for name in type(mine).model_fields:
+        own, other = getattr(mine, name), getattr(theirs, name)
+        if own != other:
+            return one_line(f"{name}: {own}, not {other}")
+    return None
 
 
 def fitted(recipe: Recipe, moments: Moments, options: DataOptions) -> TransformSpec:
     """The transform of samples that a recipe makes, for a training split with these moments."""
-    return {"image": ImageTransform}[recipe.kind].fitted(moments, options)
+    if isinstance(recipe, TableRecipe):
+        return TableTransform.fitted(recipe, moments)
+    return ImageTransform.fitted(moments, options)

@@ -1,7 +1,7 @@
 """A model judged on a packed split."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +12,7 @@ import torch
 from rayograph import storage
 from rayograph.data import index
 from rayograph.data.dataset import Dataset
+from rayograph.data.recipe import difference
 from rayograph.errors import Failure, UserError, one_line
 from rayograph.evaluate import inference
 from rayograph.evaluate.inference import Logits
@@ -20,7 +21,7 @@ from rayograph.evaluate.overlap import overlap
 from rayograph.pack import labels
 from rayograph.runs.card import MODEL, ModelCard
 from rayograph.runs.evaluations import Evaluation
-from rayograph.task import Labels
+from rayograph.task import Labels, Task
 
 
 def evaluate(model_uri: str, data: str | None, split: str) -> Evaluation:
@@ -31,8 +32,27 @@ def evaluate(model_uri: str, data: str | None, split: str) -> Evaluation:
     them twice, or where the model returns NaN.
     """
     model, dataset = _opened(model_uri, data)
-    found = _judged(model_uri, model, dataset, split)
+    found = _judged(model_uri, model, dataset, split, _logits(model, dataset, split))
     return replace(found, overlap=overlap(model.card, dataset, split))
+
+
+def together(models: Sequence[str], name: str, data: str | None, split: str) -> Evaluation:
+    """Models of one task judged as one, by the mean of their probabilities; `name` says whose.
+
+    Their operating points are the mean of those that each was given on its own validation films.
+    """
+    opened = [_opened(uri, data) for uri in models]
+    (first, dataset), task = opened[0], opened[0][0].task
+    said = [_logits(model, dataset, split) for model, _ in opened]
+    mean = np.mean([task.probabilities(each.values.astype(np.float64)) for each in said], axis=0)
+    points = [model.card.operating_points for model, _ in opened]
+    whole = [point for point in points if point is not None]
+    card = first.card.model_copy(
+        update={"operating_points": tuple(np.mean(whole, axis=0).tolist()) if whole else None}
+    )
+    values = replace(said[0], values=task.logits(mean).astype(np.float32))
+    found = _judged(name, replace(first, card=card), dataset, split, values)
+    return replace(found, epoch=None, models=len(models), overlap=overlap(card, dataset, split))
 
 
 def each(places: Mapping[int, str], data: str | None, split: str) -> list[dict[str, Any]]:
@@ -40,31 +60,42 @@ def each(places: Mapping[int, str], data: str | None, split: str) -> list[dict[s
     found = []
     for epoch, place in places.items():
         uri = storage.join(place, MODEL)
-        one = _judged(uri, *_opened(uri, data), split).to_json()
+        model, dataset = _opened(uri, data)
+        one = _judged(uri, model, dataset, split, _logits(model, dataset, split)).to_json()
         found.append({"epoch": epoch, "films": one["films"], "metrics": one["metrics"]})
     return found
 
 
 def _opened(model_uri: str, data: str | None) -> tuple[LoadedModel, Dataset]:
     model = load(model_uri, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
-    dataset = Dataset.open(data or model.card.dataset)
-    differs = model.card.recipe.difference(dataset.manifest.recipe)
+    card = model.card
+    dataset = Dataset.open(data or card.dataset)
+    if dataset.manifest.fingerprint == card.fingerprint:
+        dataset = dataset.at_fold(card.fold)
+    if dataset.manifest.task != card.task:
+        theirs = dataset.manifest.task
+        raise UserError(f"{dataset.uri}: its task is {theirs}, the model's is {card.task}")
+    differs = difference(card.recipe, dataset.manifest.recipe)
     if differs:
         raise UserError(f"{dataset.uri}: packed by another recipe than the model's: {differs}")
     return model, dataset
 
 
-def _judged(model_uri: str, model: LoadedModel, dataset: Dataset, split: str) -> Evaluation:
+def _logits(model: LoadedModel, dataset: Dataset, split: str) -> Logits:
+    device, outputs = next(model.network.parameters()).device, model.task.outputs
+    return inference.logits(model.network, dataset, split, model.transform, outputs, device)
+
+
+def _judged(
+    model_uri: str, model: LoadedModel, dataset: Dataset, split: str, found: Logits
+) -> Evaluation:
     card, task = model.card, model.task
-    same = _same_classes(card, dataset, split)
-    device = next(model.network.parameters()).device
-    found = inference.logits(model.network, dataset, split, model.transform, task.outputs, device)
-    truth = found.labels @ same
+    truth = _truth(task, dataset, split, found.labels)
     table = _predictions(card, dataset, split, found, truth)
     values = found.values.astype(np.float64)
     patients = table.column("patient_id").to_pylist()
     try:
-        estimates = task.evaluate(truth, values, patients, card.operating_points)
+        judgement = task.evaluate(truth, values, patients, card.operating_points)
     except ValueError as error:
         raise Failure(f"{model_uri}: {error}") from None
     return Evaluation(
@@ -73,8 +104,9 @@ def _judged(model_uri: str, model: LoadedModel, dataset: Dataset, split: str) ->
         patients=len(set(patients)),
         task=card.task,
         classes=card.classes,
-        metrics=estimates,
-        confusion=task.confusion(truth, values).tolist(),
+        metrics=judgement.metrics,
+        labels=judgement.labels,
+        confusion=task.confusion(truth, values, card.operating_points).tolist(),
         operating_points=card.operating_points,
         model=model_uri,
         epoch=card.epoch,
@@ -85,29 +117,29 @@ def _judged(model_uri: str, model: LoadedModel, dataset: Dataset, split: str) ->
     )
 
 
-def _same_classes(card: ModelCard, dataset: Dataset, split: str) -> Labels:
-    """Which class of the dataset is which of the model: 1 or 0, int8 [the dataset's, the model's].
+def _truth(task: Task, dataset: Dataset, split: str, found: Labels) -> Labels:
+    """Labels [n, k] of the dataset's classes as labels of the model's, by name as `pack` matches.
 
-    Names are matched as `pack` matches them. `UserError` where a film of the split is of a class
-    that the model does not know.
+    `UserError` where a film of the split is of a class that the model does not know, or no label is
+    one of the model's.
     """
-    ours = {labels.plain(name): i for i, name in enumerate(card.classes)}
-    ours |= {name: i for i, name in enumerate(card.classes)}
-    same = np.zeros((len(dataset.manifest.classes), len(card.classes)), np.int8)
+    ours = {labels.plain(name): i for i, name in enumerate(task.classes)}
+    ours |= {name: i for i, name in enumerate(task.classes)}
+    truth = np.full((len(found), len(task.classes)), task.unlabelled, np.int8)
     unknown = []
-    for i, name in enumerate(dataset.manifest.classes):
+    for name, states in zip(dataset.manifest.classes, found.T, strict=True):
         place = ours.get(name, ours.get(labels.plain(name)))
-        if place is not None:
-            same[i, place] = 1
-        elif dataset.split(split).present[name]:
+        if place is None:
             unknown.append(name)
-    if unknown:
+        else:
+            truth[:, place] = states
+    if not task.valid(truth) or len(unknown) == len(dataset.manifest.classes):
         raise UserError(
             f"{dataset.uri}: the model does not know {one_line(', '.join(unknown))}, which {split} "
-            f"films are; it knows {one_line(', '.join(card.classes))}: leave such films out, or "
+            f"films are; it knows {one_line(', '.join(task.classes))}: leave such films out, or "
             "name the class as the model does"
         )
-    return same
+    return truth
 
 
 def _predictions(

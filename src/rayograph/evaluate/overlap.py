@@ -21,7 +21,7 @@ def overlap(card: ModelCard, dataset: Dataset, split: str) -> Overlap | None:
         return None if split == "test" else Overlap(own.rows, own.patients)
     try:
         trained = _trained_on(card)
-        splits = [name for name in ("train", "val") if name in trained.manifest.splits]
+        splits = [name for name in ("train", "val") if name in trained.splits]
         known = pa.concat_tables([index.read(trained, name) for name in splits])
     except (UserError, Failure) as error:
         return Overlap(None, unknown=one_line(error))
@@ -39,7 +39,7 @@ def _trained_on(card: ModelCard) -> Dataset:
     place = card.dataset
     if not storage.exists(storage.join(place, MANIFEST)):
         raise UserError(f"the dataset that it was trained on is not at {place}")
-    found = Dataset.open(place)
+    found = Dataset.open(place, fold=card.fold)
     if found.manifest.fingerprint != card.fingerprint:
         raise UserError(f"at {place} there is now another dataset than it was trained on")
     return found

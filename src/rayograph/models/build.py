@@ -23,6 +23,12 @@ def check(options: ModelOptions, shape: Shape) -> None:
         near = difflib.get_close_matches(options.name, known, n=1)
         hint = f"; did you mean {near[0]}?" if near else f"; there are {', '.join(known)}"
         raise UserError(f"model.name={options.name}: no such model{hint}")
+    if families()[options.name].rank != len(shape):
+        fitting = [name for name, family in families().items() if family.rank == len(shape)]
+        raise UserError(
+            f"model.name={options.name}: not for a sample of shape {list(shape)}; use "
+            f"{', '.join(fitting[:3])}{', …' if len(fitting) > 3 else ''}"
+        )
     if options.name == "cnn" and cnn.side_after(options, shape[-1]) < 1:
         raise UserError(
             f"model.depth={options.depth}: nothing is left of {shape[-1]} pixels after that many "

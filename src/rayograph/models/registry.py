@@ -13,6 +13,7 @@ from torchvision import models as zoo
 from rayograph.config import ModelOptions
 from rayograph.models.cnn import PaperCNN
 from rayograph.models.layers import Head, group_norm
+from rayograph.models.mlp import MLP
 
 
 @dataclass(frozen=True)
@@ -20,19 +21,25 @@ class Family:
     """Models whose names match a pattern; layers are given by their dotted names.
 
     `first_conv` reads the film, `classifier` is the last linear layer, `cam_layer` gives the
-    feature maps [n, c, h, w] that a class activation map weighs. `make` is given the options, the
-    shape of an input, the number of outputs, and this row.
+    feature maps [n, c, h, w] that a class activation map weighs; of models that see no films both
+    are None. `rank` is the number of dimensions of an input. `make` is given the options, the shape
+    of an input, the number of outputs, and this row.
     """
 
     pattern: str
-    first_conv: str
+    first_conv: str | None
     classifier: str
-    cam_layer: str
+    cam_layer: str | None
     make: Callable[[ModelOptions, tuple[int, ...], int, "Family"], nn.Module]
+    rank: int = 3
 
 
 def _cnn(options: ModelOptions, shape: tuple[int, ...], outputs: int, _family: Family) -> nn.Module:
     return PaperCNN(options, shape[0], outputs)
+
+
+def _mlp(options: ModelOptions, shape: tuple[int, ...], outputs: int, _family: Family) -> nn.Module:
+    return MLP(options, shape[0], outputs)
 
 
 def _torchvision(
@@ -40,6 +47,7 @@ def _torchvision(
 ) -> nn.Module:
     """A model of torchvision's that reads gray channels and has a head of our own."""
     model: nn.Module = zoo.get_model(options.name, weights=None)
+    assert family.first_conv is not None
     _read_gray(model, family.first_conv, shape[0])
     for layer in model.modules():
         if isinstance(layer, nn.Dropout):
@@ -69,6 +77,7 @@ def _read_gray(model: nn.Module, name: str, channels: int) -> None:
 
 FAMILIES = (
     Family("cnn", "features.0", "classifier.2", "features", _cnn),
+    Family("mlp", None, "classifier", None, _mlp, rank=1),
     Family("resnet*", "conv1", "fc", "layer4", _torchvision),
     Family("densenet*", "features.conv0", "classifier", "features", _torchvision),
     Family("efficientnet*", "features.0.0", "classifier.1", "features", _torchvision),
@@ -79,7 +88,7 @@ FAMILIES = (
 @cache
 def families() -> dict[str, Family]:
     """The family of every model that can be named."""
-    known = ["cnn", *zoo.list_models(module=zoo)]
+    known = ["cnn", "mlp", *zoo.list_models(module=zoo)]
     return {
         name: family
         for name in known

@@ -165,7 +165,7 @@ def _names(file: io.BytesIO) -> set[str]:
 
 def check_name(name: str, weights: str) -> None:
     """Raise `UserError` where torchvision has no such weights of a model."""
-    known = [w.name for w in zoo.get_model_weights(name)] if name != "cnn" else []
+    known = [w.name for w in zoo.get_model_weights(name)] if name not in ("cnn", "mlp") else []
     if weights not in known:
         names = ", ".join(known) or "none"
         raise UserError(f"model.weights={weights}: {name} has {names}; or give a URI")

@@ -1,5 +1,6 @@
 """What a packed dataset says about itself: its manifest, with counts, moments and findings."""
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -8,8 +9,7 @@ import numpy.typing as npt
 
 from rayograph.data import moments
 from rayograph.data.inputs import Inputs
-from rayograph.data.manifest import PARTS, Finding, LabelCounts, Manifest, Part
-from rayograph.data.recipe import Recipe
+from rayograph.data.manifest import SPLITS, Finding, LabelCounts, Manifest, Part
 from rayograph.errors import one_line
 from rayograph.pack import lookalikes, split
 from rayograph.pack.scan import Scanned
@@ -46,7 +46,6 @@ def stored(
 def manifest(
     dest: str,
     source: Source,
-    recipe: Recipe,
     inputs: Inputs,
     samples: Sequence[PackedSample],
     results: Sequence[Packed],
@@ -56,11 +55,12 @@ def manifest(
     parts = dict(_parts(source.classes, samples, results))
     found = Manifest(
         name=dest.rpartition("/")[2],
+        task=source.task,
         classes=source.classes,
         inputs=inputs,
-        recipe=recipe,
+        recipe=source.recipe,
         parts=parts,
-        splits={name: (name,) for name in parts},
+        splits={name: (name,) for name in parts if name in SPLITS},
         findings=(
             *source.findings,
             *_left_out(source, rejected),
@@ -88,12 +88,14 @@ def _left_out(source: Source, rejected: Mapping[str, str]) -> Iterator[Finding]:
 
 def _absent(source: Source, parts: Mapping[str, Part]) -> Iterator[Finding]:
     """Splits that have no films, or none of a class: nothing can be chosen, or judged, by them."""
-    if "train" not in parts:  # nothing is chosen by films that models are judged by
+    if set(parts) == {"test"}:  # nothing is chosen by films that models are judged by
         return
     own, few = {i.split for i in source.items}, "too few patients to take some from training"
     for name, use in (("val", "the best epoch is chosen by"), ("test", "a model is judged by")):
         fixed = name in own or (name == "test" and source.fixes_split)
         why = "the source has none" if fixed else few
+        if name == "val" and "train" not in parts:  # each fold is, once
+            continue
         if name not in parts:
             yield Finding(kind="no_films", message=f"no {name} films, which {use}: {why}")
             continue
@@ -106,7 +108,7 @@ def _absent(source: Source, parts: Mapping[str, Part]) -> Iterator[Finding]:
 def _parts(
     classes: Sequence[str], samples: Sequence[PackedSample], results: Sequence[Packed]
 ) -> Iterator[tuple[Any, Part]]:
-    for name in PARTS:
+    for name in split.order({sample.part for sample in samples}):
         own = [sample for sample in samples if sample.part == name]
         packed = [each for each in _of(results, name) if each.shard.rows]
         if own:
@@ -143,9 +145,10 @@ def _leaks(samples: Sequence[PackedSample], results: Sequence[Packed]) -> Iterat
         offenders = tuple(s.item.sample_id for s in samples if s.sha256 in files)[:NAMED]
         message = f"{len(files)} identical files are in more than one split"
         yield Finding(kind="identical_file_in_two_splits", message=message, films=offenders)
-    looks = {name: _looks(_of(results, name)) for name in PARTS}
-    named = {part: [s.item.sample_id for s in samples if s.part == part] for part in PARTS}
-    for one, other in (("train", "test"), ("val", "test"), ("train", "val")):
+    every = split.order(set(parts))
+    looks = {name: _looks(_of(results, name)) for name in every}
+    named = {part: [s.item.sample_id for s in samples if s.part == part] for part in every}
+    for other, one in itertools.combinations(reversed(every), 2):
         a, b = looks[one], looks[other]
         pairs = lookalikes.near_identical((b[0], a[0]), (b[1], a[1]))
         if pairs:

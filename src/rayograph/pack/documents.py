@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from rayograph import task as tasks
+from rayograph.data.dataset import CONTACT_SHEET
 from rayograph.data.manifest import Manifest
 from rayograph.pack.describe import PackedSample
 from rayograph.pack.shard import Packed
@@ -51,10 +52,12 @@ def rejections(source: Source, reasons: Mapping[str, str]) -> bytes:
     return _parquet(pa.table(columns))
 
 
-def contact_sheet(results: Sequence[Packed]) -> bytes:
-    """A PNG of the first packed films, side by side."""
+def contact_sheet(results: Sequence[Packed]) -> dict[str, bytes]:
+    """`contact_sheet.png`, the first packed films side by side; none of what cannot be seen."""
     every = (thumb for packed in results for thumb in packed.thumbs)
     thumbs = list(itertools.islice(every, SHEET_COLUMNS * SHEET_ROWS))
+    if not thumbs:
+        return {}
     rows = -(-len(thumbs) // SHEET_COLUMNS)
     sheet = Image.new("L", (SHEET_COLUMNS * SHEET_FILM, rows * SHEET_FILM))
     for i, thumb in enumerate(thumbs):
@@ -64,7 +67,7 @@ def contact_sheet(results: Sequence[Packed]) -> bytes:
         sheet.paste(picture, (column * SHEET_FILM + 1, row * SHEET_FILM + 1))
     out = io.BytesIO()
     sheet.save(out, "PNG")
-    return out.getvalue()
+    return {CONTACT_SHEET: out.getvalue()}
 
 
 def _parquet(table: Any) -> bytes:

@@ -41,8 +41,15 @@ def spellings(uri: str, labels: Sequence[str]) -> tuple[dict[str, str], tuple[Fi
     joined = next((label for label in counts if JOINED.search(label)), None)
     if joined is not None:
         raise UserError(
-            f"{uri}: the label {one_line(joined)!r} is several findings of one film; a film has "
-            "exactly one class: leave such films out, or name a column of one finding"
+            f"{uri}: the label {one_line(joined)!r} is several findings of one film: "
+            "pack.task=multilabel with pack.label_separator; of pack.task=multiclass a film has "
+            "exactly one"
+        )
+    measure = next((n for n in counts if (_number(n) or 0) % 1), None)
+    if measure is not None:
+        raise UserError(
+            f"{uri}: the label {one_line(measure)} is a measurement, not a class; cut it into "
+            "classes, or name another column"
         )
     groups: dict[str, list[str]] = {}
     for label, _ in counts.most_common():

@@ -11,20 +11,21 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from rayograph import storage
-from rayograph import task as tasks
 from rayograph.config import PackOptions
 from rayograph.data import dataset
 from rayograph.data.inputs import Inputs
 from rayograph.data.inputs.films import FilmInputs
-from rayograph.data.manifest import PARTS, Manifest
+from rayograph.data.inputs.records import RecordInputs
+from rayograph.data.manifest import Manifest
 from rayograph.data.order import LANES
-from rayograph.data.recipe import ImageRecipe, Recipe
-from rayograph.errors import UserError
+from rayograph.data.recipe import Recipe, TableRecipe
+from rayograph.errors import UserError, one_line
 from rayograph.pack import describe, documents, split
 from rayograph.pack.mapper import Mapper
 from rayograph.pack.scan import Scanned, scan
 from rayograph.pack.shard import ShardTask, write_shard
 from rayograph.pack.sources import Source, SourceItem
+from rayograph.task import PRESENT
 
 SMALLEST_BATCH, LARGEST_BATCH, LARGEST_BYTES = 16, 128, 1024**2
 
@@ -47,18 +48,16 @@ def pack(
     """
     dest = storage.absolute(dest)
     check(dest, overwrite)
-    recipe = ImageRecipe(size=options.size, resize=options.resize)
-    quality = options.quality if options.codec == "jpeg" else None
-    inputs = FilmInputs(size=options.size, codec=options.codec, quality=quality)
-    scanned = scan(source.items, recipe, inputs, mapper)
+    inputs = _inputs(source.recipe, options)
+    scanned = scan(source.items, source.recipe, inputs, mapper)
     rejected = {name: found.problem for name, found in scanned.items() if found.problem}
     _check_rejected(rejected, len(source.items), options)
     usable = [item for item in source.items if item.sample_id not in rejected]
     parts = split.assign(source, usable, [scanned[i.sample_id].sha256 for i in usable], options)
     pairs = list(zip(usable, parts, strict=True))
     if options.split == "source":
-        _check_classes(source, [item.label for item, part in pairs if part == "train"], rejected)
-    tasks = list(_tasks(dest, pairs, scanned, source.classes, inputs, recipe, options))
+        _check_labels(source, pairs, rejected)
+    tasks = list(_tasks(dest, pairs, scanned, inputs, source.recipe, options))
     storage.delete([storage.join(dest, dataset.MANIFEST)])  # until the new one, nothing is valid
     results = list(mapper("packing", write_shard, tasks))
     for one, packed in zip(tasks, results, strict=True):
@@ -66,17 +65,25 @@ def pack(
     _check_rejected(rejected, len(source.items), options)
     samples = describe.stored(tasks, results, scanned)
     if options.split == "source":
-        _check_classes(source, [s.item.label for s in samples if s.part == "train"], rejected)
-    manifest = describe.manifest(dest, source, recipe, inputs, samples, results, rejected)
+        _check_labels(source, [(sample.item, sample.part) for sample in samples], rejected)
+    manifest = describe.manifest(dest, source, inputs, samples, results, rejected)
     for name, data in {
         dataset.INDEX: documents.index(samples, manifest),
         dataset.REJECTED: documents.rejections(source, rejected),
-        dataset.CONTACT_SHEET: documents.contact_sheet(results),
+        **documents.contact_sheet(results),
         dataset.MANIFEST: json.dumps(manifest.model_dump(mode="json"), indent=1).encode(),
     }.items():  # the manifest last: it is what makes the rest valid
         storage.write(storage.join(dest, name), data)
     _remove_stale(dest, manifest)
     return manifest
+
+
+def _inputs(recipe: Recipe, options: PackOptions) -> Inputs:
+    """What the samples of a recipe look like in a shard."""
+    if isinstance(recipe, TableRecipe):
+        return RecordInputs(columns=len(recipe.columns))
+    quality = options.quality if options.codec == "jpeg" else None
+    return FilmInputs(size=recipe.size, codec=options.codec, quality=quality)
 
 
 def rows_per_batch(training_samples: int, sample_bytes: int) -> int:
@@ -96,25 +103,23 @@ def _tasks(
     dest: str,
     pairs: Sequence[tuple[SourceItem, str]],
     scanned: Mapping[str, Scanned],
-    classes: Sequence[str],
     inputs: Inputs,
     recipe: Recipe,
     options: PackOptions,
 ) -> Iterator[ShardTask]:
     """Shards of each part, its samples in a seeded random order."""
-    encode = tasks.of("multiclass", classes).encode
     sample_bytes = inputs.expected_bytes
-    training = sum(part == "train" for _, part in pairs) or len(pairs)
+    training = sum(part not in ("val", "test") for _, part in pairs) or len(pairs)
     batch_rows = rows_per_batch(training, sample_bytes)
     shard_rows = max(1, options.shard_bytes // sample_bytes // batch_rows) * batch_rows
-    for name in PARTS:
+    for name in split.order({part for _, part in pairs}):
         rows = [item for item, part in pairs if part == name]
         rows.sort(key=lambda item: _rank(options.seed, item.sample_id))
         for number, start in enumerate(range(0, len(rows), shard_rows)):
             items = tuple(rows[start : start + shard_rows])
             kept = [s for item in items if (s := scanned[item.sample_id].sample) is not None]
             samples = np.stack(kept) if kept else None
-            labels = np.stack([encode(item.label) for item in items])
+            labels = np.array([item.labels for item in items], np.int8)
             yield ShardTask(dest, name, number, items, samples, labels, inputs, recipe, batch_rows)
 
 
@@ -141,16 +146,24 @@ def _check_rejected(rejected: Mapping[str, str], films: int, options: PackOption
         )
 
 
-def _check_classes(source: Source, training: Sequence[str], rejected: Mapping[str, str]) -> None:
-    for name in source.classes:
-        if name not in set(training):
-            own = [item.sample_id for item in source.items if item.label == name]
-            if all(sample in rejected for sample in own):
+def _check_labels(
+    source: Source, pairs: Sequence[tuple[SourceItem, str]], rejected: Mapping[str, str]
+) -> None:
+    """Raise `UserError` for a class or label that never occurs where models are trained."""
+    training = [item.labels for item, part in pairs if part not in ("val", "test")]
+    occurs = (np.array(training, np.int8).reshape(-1, len(source.classes)) == PRESENT).any(axis=0)
+    for i, name in enumerate(source.classes):
+        if not occurs[i]:
+            own = [item.sample_id for item in source.items if item.labels[i] == PRESENT]
+            if own and all(sample in rejected for sample in own):
                 raise UserError(
                     f"{source.uri}: none of the {len(own)} films of {name} can be used; the first "
                     f"is {own[0]}: {rejected[own[0]]}"
                 )
+            cure = "give it training films or leave it out"
+            if source.task != "multiclass":
+                cure = f"pack.drop_labels=[{one_line(name)}] leaves it out"
             raise UserError(
-                f"{source.uri}: the class {name} never occurs in training, so it cannot be "
-                "learned; give it training films or leave it out"
+                f"{source.uri}: {one_line(name)} never occurs in training, so it cannot be "
+                f"learned; {cure}"
             )

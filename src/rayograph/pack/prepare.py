@@ -18,7 +18,7 @@ def dataset(config: RunConfig) -> Dataset:
     uri = config.data.uri
     if uri == "phantom":
         uri = _phantoms(config.phantom, config.run.storage)
-    return Dataset.open(uri, Cache.of(config.data))
+    return Dataset.open(uri, Cache.of(config.data), config.data.fold)
 
 
 def _phantoms(films: PhantomOptions, folder: str) -> str:

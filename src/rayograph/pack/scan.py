@@ -18,7 +18,7 @@ from rayograph.data.inputs import Inputs, Samples
 from rayograph.data.recipe import Recipe
 from rayograph.pack.decode import UnusableError, decode
 from rayograph.pack.mapper import Mapper
-from rayograph.pack.sources import SourceItem
+from rayograph.pack.sources import Original, SourceItem
 
 CHUNK = 128  # originals of one task
 SHARE = 0.25  # of the memory that is free, for samples that wait
@@ -37,7 +37,7 @@ class Scanned:
 class ScanTask:
     """Originals for one process."""
 
-    uris: tuple[str, ...]
+    originals: tuple[Original, ...]
     recipe: Recipe
     inputs: Inputs
     keep: bool
@@ -64,25 +64,31 @@ def scan(
     free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     keep = len(items) * math.prod(inputs.shape) * inputs.dtype.itemsize <= SHARE * free
     chunks = [items[i : i + CHUNK] for i in range(0, len(items), CHUNK)]
-    tasks = [ScanTask(tuple(item.uri for item in chunk), recipe, inputs, keep) for chunk in chunks]
+    tasks = [
+        ScanTask(tuple(_bare(item) for item in chunk), recipe, inputs, keep) for chunk in chunks
+    ]
     found = (scanned for chunk in mapper("reading", scan_chunk, tasks) for scanned in chunk.each())
     return {item.sample_id: scanned for item, scanned in zip(items, found, strict=True)}
 
 
+def _bare(item: SourceItem) -> Original:
+    return Original(sample_id=item.sample_id, uri=item.uri, data=item.data)
+
+
 def scan_chunk(task: ScanTask) -> ScannedChunk:
     """Read each original of a task once."""
-    shape, dtype = (len(task.uris), *task.inputs.shape), task.inputs.dtype
+    shape, dtype = (len(task.originals), *task.inputs.shape), task.inputs.dtype
     samples = np.zeros(shape, dtype) if task.keep else None
     hashes, problems = [], []
-    for i, uri in enumerate(task.uris):
+    for i, item in enumerate(task.originals):
         digest, problem = "", None
         try:
-            original = storage.read(uri)
+            original = item.read()
             digest = hashlib.sha256(original).hexdigest()
             if samples is not None:
                 samples[i] = decode(original, task.recipe)
         except storage.NotFoundError:
-            problem = f"no such file: {uri}"
+            problem = f"no such file: {item.uri}"
         except UnusableError as error:
             problem = str(error)
         hashes.append(digest)

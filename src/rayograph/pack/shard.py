@@ -75,7 +75,7 @@ def write_shard(task: ShardTask) -> Packed:
         sha256=hashlib.sha256(data).hexdigest(),
         batches=tuple(batches),
     )
-    hashes, thumbs = looks(samples)
+    hashes, thumbs = looks(task.inputs.pictures(samples))
     return Packed(shard, tuple(kept), rejected, task.inputs.moments(samples), hashes, thumbs)
 
 
@@ -86,7 +86,7 @@ def _decoded(task: ShardTask) -> tuple[list[int], dict[int, str], Samples]:
     samples = np.empty((len(task.items), *task.inputs.shape), task.inputs.dtype)
     for i, item in enumerate(task.items):
         try:
-            samples[len(kept)] = decode(storage.read(item.uri), task.recipe)
+            samples[len(kept)] = decode(item.read(), task.recipe)
             kept.append(i)
         except UnusableError as error:
             rejected[i] = str(error)

@@ -1,44 +1,55 @@
 """Who is trained on and who is tested: splits by patient, as pure functions of what is listed."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from rayograph.config import PackOptions
 from rayograph.errors import UserError
+from rayograph.pack import stratify
 from rayograph.pack.sources import Source, SourceItem
+from rayograph.task import PRESENT
 
 Ints = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
+Parts = npt.NDArray[np.object_]
+
+
+TEST, VAL = 0.15, 0.15  # of the patients of a source that has no parts of its own
 
 
 def assign(
     source: Source, items: Sequence[SourceItem], digests: Sequence[str], options: PackOptions
 ) -> list[str]:
-    """The part of each film: `test` if asked, or the source's own, or cut by patient (70/15/15)."""
+    """The part of each sample: `test` if asked, or the source's own, or cut by patient.
+
+    A source without parts is cut 70/15/15; with `pack.folds` what is not for testing is dealt into
+    folds.
+    """
     if options.split == "test":
         return ["test"] * len(items)
-    labels = np.array([source.classes.index(item.label) for item in items], dtype=np.int64)
-    names = [item.sample_id for item in items]
     groups = group_by_patient([item.patient_id for item in items], digests)
     parts = np.array([item.split or "train" for item in items], dtype=object)
-
-    def hold_out(part: str, fraction: float) -> None:
-        pool = np.flatnonzero(parts == "train")
-        own = [names[i] for i in pool]
-        parts[pool[holdout(groups[pool], own, labels[pool], fraction, options.seed)]] = part
-
+    pool = _Pool(source.task, items, groups, options.seed)
     if not source.fixes_split:
-        hold_out("test", 0.15)
-        hold_out("val", 0.15 / 0.85)
-        return [str(part) for part in parts]
-    if "train" not in parts:
+        pool.hold_out(parts, "test", TEST)
+    elif "train" not in parts:
         raise UserError(
             f"{source.uri}: no training films; it has {', '.join(sorted(set(parts)))}; "
             "films to judge models by: pack.split=test"
         )
+    if options.folds:
+        pool.deal(parts, options.folds)
+    elif not source.fixes_split:
+        pool.hold_out(parts, "val", VAL / (1 - TEST))
+    else:
+        _cut_validation(source, parts, pool, options)
+    return [str(part) for part in parts]
+
+
+def _cut_validation(source: Source, parts: Parts, pool: "_Pool", options: PackOptions) -> None:
     has_val = "val" in parts
     if has_val and options.val == "cut":
         raise UserError(
@@ -48,8 +59,47 @@ def assign(
     if options.val == "merge_and_cut":
         parts[parts == "val"] = "train"
     if options.val != "source" or not has_val:
-        hold_out("val", options.val_fraction)
-    return [str(part) for part in parts]
+        pool.hold_out(parts, "val", options.val_fraction)
+
+
+class _Pool:
+    """Samples to cut from, and how: by class, or by all of their labels together."""
+
+    def __init__(self, task: str, items: Sequence[SourceItem], groups: Ints, seed: int) -> None:
+        self._by_class = task == "multiclass"
+        self._labels = np.array([item.labels for item in items], np.int8) == PRESENT
+        self._names = [item.sample_id for item in items]
+        self._groups = groups
+        self._seed = seed
+
+    def hold_out(self, parts: Parts, part: str, fraction: float) -> None:
+        """Move a fraction of the training samples to a part."""
+        pool = np.flatnonzero(parts == "train")
+        groups, names = self._groups[pool], [self._names[i] for i in pool]
+        if self._by_class:
+            labels = self._labels[pool].argmax(axis=1)
+            taken = holdout(groups, names, labels, fraction, self._seed)
+        else:
+            shares = (fraction, 1 - fraction)
+            taken = stratify.deal(groups, names, self._labels[pool], shares, self._seed) == 0
+        parts[pool[taken]] = part
+
+    def deal(self, parts: Parts, folds: int) -> None:
+        """Deal training and validation samples into folds."""
+        pool = np.flatnonzero(parts != "test")
+        names = [self._names[i] for i in pool]
+        shares = (1 / folds,) * folds
+        dealt = stratify.deal(self._groups[pool], names, self._labels[pool], shares, self._seed)
+        empty = folds - len(set(dealt.tolist()))
+        if empty:
+            raise UserError(f"pack.folds={folds}: {empty} folds would be empty; use fewer")
+        parts[pool] = [f"fold-{fold}" for fold in dealt]
+
+
+def order(parts: Iterable[str]) -> list[str]:
+    """Parts in the order in which they are packed: training, validation, folds, test."""
+    first = {"train": 0, "val": 1, "test": 3}
+    return sorted(parts, key=lambda part: (first.get(part, 2), len(part), part))
 
 
 def group_by_patient(patients: Sequence[str], digests: Sequence[str]) -> Ints:

@@ -31,6 +31,7 @@ def _evaluations(run: str) -> Iterator[EvaluationView]:
             continue
         found, table = saved
         task = tasks.of(found["task"], found["classes"])
+        labels = task.labels(table)
         logits = np.array(table.column("logits").to_pylist(), dtype=np.float64)
         yield EvaluationView(
             split=split,
@@ -40,8 +41,10 @@ def _evaluations(run: str) -> Iterator[EvaluationView]:
             patients=found["patients"],
             metrics=found["metrics"],
             confusion=found["confusion"],
-            labels=task.labels(table).argmax(axis=1),
+            labels=labels if found.get("labels") else labels.argmax(axis=1),
             probabilities=task.probabilities(logits),
             checkpoints=found.get("checkpoints", ()),
             epoch=found["epoch"],
+            by_label=found.get("labels", {}),
+            operating_points=found["operating_points"],
         )

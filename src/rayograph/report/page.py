@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from rayograph import task
-from rayograph.report import words
+from rayograph.report import labels, words
 from rayograph.report.epochs import exploratory, loss_curves, score_curves
 from rayograph.report.figures import precision_recall, roc
 from rayograph.report.html import config_text, markup, template
@@ -47,23 +47,31 @@ def render(report: RunReport) -> str:
 
 def _section(view: EvaluationView, name: str) -> dict[str, Any]:
     """All that the page shows of one split; `name` is what its figures' ids begin with."""
-    table = np.asarray(view.confusion, dtype=np.int64)
-    total = np.maximum(table.sum(axis=1, keepdims=True), 1)
     return {
         "id": name,
         "view": view,
         "tiles": words.metric_rows(view, view.of_task.headline),
         "metrics": words.metric_rows(view),
+        "unscored": len(view.labels) - len(view.scored()[0]),
+        "labels": labels.section(view, name),
+        **({} if view.by_label else _classes(view, name)),
+        "exploratory": markup(exploratory(view, f"{name}-exploratory")),
+        "checkpoints": _checkpoints(view),
+    }
+
+
+def _classes(view: EvaluationView, name: str) -> dict[str, Any]:
+    """What is shown of films of exactly one class."""
+    table = np.asarray(view.confusion, dtype=np.int64)
+    total = np.maximum(table.sum(axis=1, keepdims=True), 1)
+    return {
         "confusion": [
             list(zip(row.tolist(), share.tolist(), strict=True))
             for row, share in zip(table, table / total, strict=True)
         ],
-        "unscored": len(view.labels) - len(view.scored()[0]),
         "roc": markup(roc(view, f"{name}-roc")),
         "pr": markup(precision_recall(view, f"{name}-pr")),
         "reliability": markup(reliability(view, f"{name}-reliability")),
-        "exploratory": markup(exploratory(view, f"{name}-exploratory")),
-        "checkpoints": _checkpoints(view),
     }
 
 

@@ -73,14 +73,22 @@ def style() -> Iterator[None]:
         yield
 
 
-def panel(height: float, legend_rows: int, below: float = 0) -> tuple[Figure, Axes]:
+def panel(
+    height: float, legend_rows: int, below: float = 0, left: float = _LEFT
+) -> tuple[Figure, Axes]:
     """A figure whose axes are `height` points high under `legend_rows` rows of legend.
 
-    `below` keeps that many points free under the axes.
+    `below` keeps that many points free under the axes, `left` beside them.
     """
     total = _BOTTOM + below + height + _ROW * legend_rows + 8
     figure = Figure(figsize=(_WIDTH / 72, total / 72))
-    return figure, figure.add_axes(_box(_BOTTOM + below, height, total))
+    return figure, figure.add_axes(_box(_BOTTOM + below, height, total, left))
+
+
+def small_panel(width: float, height: float) -> tuple[Figure, Axes]:
+    """A figure of so many points, for one of many; its axes leave room for their ticks."""
+    figure = Figure(figsize=(width / 72, height / 72))
+    return figure, figure.add_axes((14 / width, 16 / height, 1 - 22 / width, 1 - 22 / height))
 
 
 def lower_panel(figure: Figure, above: Axes, height: float) -> Axes:
@@ -89,9 +97,11 @@ def lower_panel(figure: Figure, above: Axes, height: float) -> Axes:
     return figure.add_axes(_box(_BOTTOM, height, total), sharex=above)
 
 
-def _box(bottom: float, height: float, total: float) -> tuple[float, float, float, float]:
-    width = _WIDTH - _LEFT - _RIGHT
-    return _LEFT / _WIDTH, bottom / total, width / _WIDTH, height / total
+def _box(
+    bottom: float, height: float, total: float, left: float = _LEFT
+) -> tuple[float, float, float, float]:
+    width = _WIDTH - left - _RIGHT
+    return left / _WIDTH, bottom / total, width / _WIDTH, height / total
 
 
 def legend(figure: Figure, axes: Axes, columns: int, *others: Axes) -> None:

@@ -34,5 +34,6 @@ def render_sweep(report: SweepReport) -> str:
         cost=words.cost(report),
         trials=[words.trial_row(report, trial) for trial in ranked(report)],
         handovers=words.handovers(report),
+        folds=words.folds(report),
         config=config_text(report.config),
     )

@@ -50,6 +50,7 @@ class SweepReport:
     winner: str | None  # name of the winning trial
     command: str | None  # repeats the winner as a plain run
     config: Mapping[str, Any]  # the resolved config that all trials share
+    folds: Sequence[Mapping[str, Any]] = ()  # {"params": …, "mean": …, "deviation": …, "folds": …}
 
     @property
     def column(self) -> task.Column:

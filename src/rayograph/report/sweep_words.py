@@ -161,6 +161,22 @@ def parallel_caption(report: SweepReport) -> str:
     return " ".join(said)
 
 
+def folds(report: SweepReport) -> dict[str, Any]:
+    """Every set of options over the folds: a head, and a row for each with its mean first."""
+    names = sorted({name for each in report.folds for name in each["folds"]}, key=int)
+    return {
+        "head": ["Options", "Mean", "Deviation", *(f"Fold {name}" for name in names)],
+        "rows": [
+            [
+                settings(each["params"]) or "as the preset",
+                *(written(report, each[key]) for key in ("mean", "deviation")),
+                *(written(report, each["folds"].get(name)) for name in names),
+            ]
+            for each in report.folds
+        ],
+    }
+
+
 def _any(report: SweepReport, state: str) -> bool:
     return any(trial.state == state for trial in report.trials)
 

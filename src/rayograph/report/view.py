@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,12 @@ Metrics = Mapping[str, Mapping[str, float | None]]
 
 @dataclass(frozen=True)
 class EvaluationView:
-    """One split's evaluation: n films of k classes, of which index 0 is the negative one."""
+    """One split's evaluation: n films of k classes or labels.
+
+    Of classes index 0 is the negative one, a film's label is its class, and the confusion has rows
+    of truth and columns of decisions. Of labels each has such a confusion of two by two, its state
+    in each film, and its metrics in `by_label`.
+    """
 
     split: str
     task: str
@@ -25,16 +30,18 @@ class EvaluationView:
     films: int
     patients: int
     metrics: Metrics  # name → value, low, high
-    confusion: Sequence[Sequence[int]]  # rows truth, columns decision
-    labels: npt.NDArray[Any]  # int [n]
+    confusion: Sequence[Sequence[Any]]  # int [k, k], or [k, 2, 2] of labels
+    labels: npt.NDArray[Any]  # int [n], or [n, k] of labels
     probabilities: npt.NDArray[Any]  # float [n, k]
     checkpoints: Sequence[Mapping[str, Any]] = ()  # {"epoch": 3, "metrics": {…}}
     epoch: int | None = None  # of the model that was judged
+    by_label: Mapping[str, Metrics] = field(default_factory=dict)
+    operating_points: Sequence[float] | None = None
 
     @property
     def binary(self) -> bool:
         """Whether there is one positive class."""
-        return len(self.classes) == 2
+        return len(self.classes) == 2 and not self.by_label
 
     @property
     def of_task(self) -> tasks.Task:
@@ -47,7 +54,7 @@ class EvaluationView:
         return own.get(name, tasks.METRICS[name]).interval
 
     def scored(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-        """Labels [m] and probabilities [m, k] of the films whose probabilities are finite."""
+        """Labels [m, …] and probabilities [m, k] of the films whose probabilities are finite."""
         probabilities = np.asarray(self.probabilities, dtype=np.float64)
         finite = np.isfinite(probabilities).all(axis=1)
         return np.asarray(self.labels, dtype=np.int64)[finite], probabilities[finite]

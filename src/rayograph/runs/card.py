@@ -2,13 +2,13 @@
 
 import json
 from collections.abc import Mapping
-from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 
 from rayograph import storage
+from rayograph import task as tasks
 from rayograph.config import ModelOptions
-from rayograph.data.manifest import MOST_CLASSES
+from rayograph.data.manifest import Classes, TaskName
 from rayograph.data.recipe import Recipe, TransformSpec
 from rayograph.errors import UserError, one_line
 from rayograph.task import METRICS
@@ -22,13 +22,14 @@ class ModelCard(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """What a model file's header says; `operating_points` were chosen on the validation split."""
 
     model: ModelOptions
-    task: Literal["multiclass"]
-    classes: Annotated[tuple[str, ...], Field(min_length=2, max_length=MOST_CLASSES)]
+    task: TaskName
+    classes: Classes
     recipe: Recipe
     transform: TransformSpec
     operating_points: tuple[float, ...] | None
     dataset: str  # URI
     fingerprint: str
+    fold: int | None = None  # the one that validated
     run: str
     epoch: int
     metrics: dict[str, float | None]
@@ -63,15 +64,18 @@ def page(card: ModelCard) -> str:
         f"| {METRICS[name].heading} | {METRICS[name].written(value)} |"
         for name, value in card.metrics.items()
     )
-    threshold = "" if card.operating_points is None else (
-        f"A film counts as `{card.classes[1]}` from a probability of "
-        f"{card.operating_points[0]:.3f}, which maximises sensitivity + specificity on the "
-        "validation films.\n"
-    )  # fmt: skip
+    points = zip(
+        tasks.of(card.task, card.classes).pointed, card.operating_points or (), strict=False
+    )
+    from_these = ", ".join(f"`{name}` from {point:.3f}" for name, point in points)
+    threshold = from_these and (
+        f"What a film counts as, by its probability: {from_these}; that maximises sensitivity + "
+        "specificity on the validation films.\n"
+    )
     return f"""# {card.run}, epoch {card.epoch}
 
-`{card.model.name}` tells {", ".join(f"`{name}`" for name in card.classes)} apart on frontal chest
-films, packed at {card.recipe.size} pixels (`{card.recipe.resize}`), seen at {card.transform.size}.
+`{card.model.name}` tells {", ".join(f"`{name}`" for name in card.classes)} ({card.task}) of
+{card.recipe.words}, {card.transform.words}.
 Trained on `{card.dataset}` (fingerprint `{card.fingerprint[:12]}`).
 {threshold}
 | on the validation films | |

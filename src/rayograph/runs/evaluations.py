@@ -40,25 +40,34 @@ class Evaluation:
     task: str
     classes: tuple[str, ...]
     metrics: Mapping[str, Estimate]
-    confusion: list[list[int]]
+    labels: Mapping[str, Mapping[str, Estimate]]
+    confusion: list[Any]  # as `Task.confusion` counts
     operating_points: tuple[float, ...] | None
     model: str
-    epoch: int
+    epoch: int | None  # of the model; None of several together
     dataset: str
     fingerprint: str
     trained_on: str  # the fingerprint of the model's own dataset
     predictions: Any = field(repr=False)  # a pyarrow.Table
     checkpoints: Sequence[Mapping[str, Any]] = ()
     overlap: Overlap | None = None
+    models: int = 1  # that were judged together, by the mean of their probabilities
 
     def to_json(self) -> dict[str, Any]:
         """The result as `evaluate --json` prints it."""
-        found = {k: v for k, v in vars(self).items() if k not in ("predictions", "checkpoints")}
-        found["metrics"] = {name: asdict(value) for name, value in self.metrics.items()}
+        apart = ("predictions", "checkpoints", "labels")
+        found = {k: v for k, v in vars(self).items() if k not in apart}
+        found["metrics"] = _plain(self.metrics)
         found["overlap"] = self.overlap and asdict(self.overlap)
+        if self.labels:
+            found["labels"] = {name: _plain(metrics) for name, metrics in self.labels.items()}
         if self.checkpoints:
             found["checkpoints"] = list(self.checkpoints)
         return found
+
+
+def _plain(metrics: Mapping[str, Estimate]) -> dict[str, Any]:
+    return {name: asdict(value) for name, value in metrics.items()}
 
 
 def save(evaluation: Evaluation, run: str) -> None:

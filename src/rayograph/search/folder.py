@@ -43,6 +43,11 @@ class SweepFolder:
         """The page that shows the sweep."""
         return storage.join(self.uri, PAGE)
 
+    def config(self) -> SweepConfig:
+        """What it was begun with; `Failure` where that is damaged."""
+        place = storage.join(self.uri, SWEEP)
+        return _config(_document(place), place)
+
     def ledger(self, config: SweepConfig) -> Ledger:
         """The ledger, empty in a new sweep; trials that have not ended are waiting.
 
@@ -69,14 +74,8 @@ class SweepFolder:
         place = storage.join(self.uri, SWEEP)
         if storage.exists(place):
             old = _document(place)
-            try:
-                changed = [
-                    key
-                    for key in SweepConfig.model_validate(old.get("config")).differences(config)
-                    if not key.startswith(MAY_CHANGE)
-                ]
-            except ValidationError as error:
-                raise Failure(f"{place}: is damaged: {one_line(error)}") from None
+            different = _config(old, place).differences(config)
+            changed = [key for key in different if not key.startswith(MAY_CHANGE)]
             if old.get("space") != json.loads(json.dumps(space.document())):
                 changed.append("space")
             if changed:
@@ -109,6 +108,13 @@ class SweepFolder:
         for uri in (*parts, *own):
             storage.copy(uri, storage.join(self.best, uri.removeprefix(run.uri)))
         storage.write(place, data)
+
+
+def _config(document: dict[str, Any], place: str) -> SweepConfig:
+    try:
+        return SweepConfig.model_validate(document.get("config"))
+    except ValidationError as error:
+        raise Failure(f"{place}: is damaged: {one_line(error)}") from None
 
 
 def _document(place: str) -> dict[str, Any]:

@@ -157,6 +157,12 @@ def check(space: Space, config: SweepConfig) -> Space:
     return found
 
 
+def first_read(space: Space, config: SweepConfig) -> SweepConfig:
+    """The config with the first of the values that are searched of what is read."""
+    read = {key: domain for key, domain in space.domains.items() if key.startswith("data.")}
+    return applied(config, {key: domain.probes()[0] for key, domain in read.items()})
+
+
 def check_runs(space: Space, config: SweepConfig, dataset: Dataset) -> None:
     """Raise `UserError` where a searched value gives a run that this dataset cannot train.
 

@@ -16,6 +16,7 @@ from rayograph.runs.folder import RunFolder
 from rayograph.search import driver, optuna
 from rayograph.search import space as spaces
 from rayograph.search.folder import SweepFolder
+from rayograph.search.folds import CrossValidation, cross_validations
 from rayograph.search.ledger import ENDED, Ledger, Trial
 from rayograph.search.ledger_callback import LedgerCallback
 from rayograph.search.space import Space
@@ -41,6 +42,10 @@ class Outcome:
         """The winner's model file."""
         return RunFolder(self.folder.best).best_model if self.winner else None
 
+    def folds(self, select: str) -> list[CrossValidation]:
+        """Of a sweep over folds each set of options, the best first."""
+        return cross_validations(self.ledger.trials.values(), select)
+
     def to_json(self, select: str) -> dict[str, Any]:
         """What `sweep --json` prints; the trials best first."""
         spent, whole = self.ledger.cost()
@@ -50,6 +55,7 @@ class Outcome:
             "trials": [t.model_dump() | {"trial": t.name} for t in self.ledger.ranked()],
             "worker_seconds": {"spent": round(spent, 1), "to_the_end": round(whole, 1)},
             "importance": self.importance,
+            "cross_validation": [each.to_json() for each in self.folds(select)],
             "winner": self.winner and self.winner.name,
             "best_model": self.best_model,
             "command": self.command,
@@ -79,9 +85,10 @@ def run(
     whatever can be known to be wrong before a cluster is asked for.
     """
     space = spaces.check(space, config)
-    dataset = prepare.dataset(config)
-    check_run(config, dataset)
-    spaces.check_runs(space, config, dataset)
+    one = spaces.first_read(space, config)
+    dataset = prepare.dataset(one)
+    check_run(one, dataset)
+    spaces.check_runs(space, one, dataset)
     with storage.held(SweepFolder.of(config, space).uri, "sweep"):
         return _searched(config, space, words, dataset.uri, screen, listen)
 

@@ -1,16 +1,17 @@
 """What a label means and how a prediction is judged: a file for each task. numpy and scipy only."""
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from rayograph.errors import UserError
-from rayograph.task import multiclass_metrics
-from rayograph.task.estimate import Estimate
+from rayograph.task import multiclass_metrics, multilabel_metrics
+from rayograph.task.estimate import Estimate, Judgement
 from rayograph.task.labels import ABSENT, MISSING, PRESENT, UNCERTAIN, Labels
 from rayograph.task.metric import Column, Floats, Metric
 from rayograph.task.multiclass import Multiclass
 from rayograph.task.multiclass_metrics import AT_THRESHOLD
+from rayograph.task.multilabel import Multilabel
 
 __all__ = [
     "ABSENT",
@@ -20,6 +21,7 @@ __all__ = [
     "UNCERTAIN",
     "Column",
     "Estimate",
+    "Judgement",
     "Labels",
     "Metric",
     "Task",
@@ -38,13 +40,12 @@ class Task(Protocol):
     classes: tuple[str, ...]
     metrics: tuple[Metric, ...]
     headline: tuple[str, ...]  # the metrics that are told first
+    pointed: tuple[str, ...]  # the classes or labels that operating points are of
+    unlabelled: int  # the state of a class or label that a dataset does not have
 
     @property
     def outputs(self) -> int:
         """Logits of a sample."""
-
-    def encode(self, label: str) -> Labels:
-        """The label int8 [k] of what a source says."""
 
     def valid(self, labels: Labels) -> bool:
         """Whether labels [n, k] can be of this task."""
@@ -58,29 +59,40 @@ class Task(Protocol):
     def probabilities(self, logits: Floats) -> Floats:
         """Of logits [n, k]."""
 
+    def logits(self, probabilities: Floats) -> Floats:
+        """Logits [n, k] that have these probabilities [n, k]."""
+
     def decide(self, probabilities: Floats, points: OperatingPoints) -> Any:
         """bool [n, k] of probabilities [n, k], by operating points if there are any."""
 
     def operating_points(self, labels: Labels, logits: Floats) -> OperatingPoints:
         """The probabilities to decide from, as this split suggests; None if there are none."""
 
-    def confusion(self, labels: Labels, logits: Floats) -> Any:
-        """Counts of samples by truth and decision."""
+    def confusion(self, labels: Labels, logits: Floats, points: OperatingPoints) -> Any:
+        """Counts of samples by truth and decision: [k, k] of classes, or [k, 2, 2] of labels."""
 
     def quick(self, labels: Labels, logits: Floats) -> dict[str, float]:
         """Every metric without intervals, NaN where it is undefined."""
 
     def evaluate(
         self, labels: Labels, logits: Floats, patients: Sequence[str], points: OperatingPoints
-    ) -> dict[str, Estimate]:
+    ) -> Judgement:
         """Every metric with its interval; `ValueError` for what cannot be judged."""
 
     def predictions(self, logits: Floats, points: OperatingPoints) -> Mapping[str, Any]:
         """What is said of new samples with logits [n, k], a column each."""
 
+    def counts(self, table: Any) -> dict[str, int]:
+        """How many samples of a table with such columns are of what kind; null is of none."""
 
-TASKS = {"multiclass": Multiclass}
-METRICS = {metric.name: metric for metric in (*multiclass_metrics.metrics(2), *AT_THRESHOLD)}
+
+TASKS: Mapping[str, Callable[[Sequence[str]], Task]] = {
+    "multiclass": Multiclass, "multilabel": Multilabel,
+}  # fmt: skip
+METRICS = {
+    metric.name: metric  # of two tasks' metrics of one name all but the function is the same
+    for metric in (*multilabel_metrics.METRICS, *multiclass_metrics.metrics(2), *AT_THRESHOLD)
+}
 
 
 def of(name: str, classes: Sequence[str]) -> Task:

@@ -1,6 +1,6 @@
 """A value with its 95 % interval: Wilson's of a proportion, or a bootstrap over patients."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +23,14 @@ class Estimate:
     def bounded(self) -> bool:
         """Whether value and interval are both there."""
         return None not in (self.value, self.low, self.high)
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Every metric by its name; and of a task with labels each label's, by its name."""
+
+    metrics: Mapping[str, Estimate]
+    labels: Mapping[str, Mapping[str, Estimate]]
 
 
 def wilson(successes: int, trials: int) -> Estimate:

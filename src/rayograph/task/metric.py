@@ -10,6 +10,7 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 SPLITS = {"train": "training", "val": "validation", "test": "test"}
 UNDEFINED = "–"
+PERCENT = "{:.1%}"
 
 
 @dataclass(frozen=True)

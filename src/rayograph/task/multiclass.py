@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rayograph.task.estimate import Estimate, multiplicities, percentile, wilson
+from rayograph.task.checked import AnyFloats, checked
+from rayograph.task.estimate import Judgement, multiplicities, percentile, wilson
 from rayograph.task.labels import ABSENT, PRESENT, Labels
 from rayograph.task.metric import Floats, Metric
 from rayograph.task.multiclass_metrics import (
@@ -17,19 +18,20 @@ from rayograph.task.multiclass_metrics import (
     confusion,
     metrics,
 )
-
-AnyFloats = npt.NDArray[np.floating]
+from rayograph.task.operating import youden
 
 
 class Multiclass:
     """The task of telling k ≥ 2 classes apart."""
 
     name = "multiclass"
+    unlabelled = ABSENT
     headline: tuple[str, ...] = ("accuracy", "auroc", "sensitivity", "specificity")
 
     def __init__(self, classes: Sequence[str]) -> None:
         self.classes = tuple(classes)
         self.metrics: tuple[Metric, ...] = metrics(len(self.classes))
+        self.pointed: tuple[str, ...] = self.classes[1:] if len(self.classes) == 2 else ()
 
     @property
     def outputs(self) -> int:
@@ -63,7 +65,11 @@ class Multiclass:
         """Probabilities [n, k] in float64 of logits [n, k]; ValueError for unusable logits."""
         from scipy.special import softmax
 
-        return np.asarray(softmax(_checked(logits), axis=1))
+        return np.asarray(softmax(checked(logits, 2), axis=1))
+
+    def logits(self, probabilities: Floats) -> Floats:
+        """The logarithms of probabilities [n, k]."""
+        return np.log(np.maximum(probabilities, np.finfo(np.float64).tiny))
 
     def decide(
         self, probabilities: Floats, points: tuple[float, ...] | None = None
@@ -85,27 +91,20 @@ class Multiclass:
     def operating_points(self, labels: Labels, logits: AnyFloats) -> tuple[float, ...] | None:
         """Of two classes the probability of class 1 that maximises sensitivity + specificity.
 
-        It is the midpoint between the best score on the ROC and the next lower distinct one (0
-        below the lowest), so that no sample sits exactly on it; of equally good scores the highest
-        is taken. None where a class is missing, and of more classes.
-        Source: Youden, Cancer 3 (1950) 32.
+        None where a class is missing, and of more classes.
         """
         if len(self.classes) != 2:
             return None
-        truth, scores = _checked_truth(labels, logits), self.probabilities(logits)[:, 1]
-        scores, place = np.unique(scores, return_inverse=True)
-        positives = np.bincount(place, weights=truth, minlength=len(scores))[::-1]
-        negatives = np.bincount(place, weights=1 - truth, minlength=len(scores))[::-1]
-        if not positives.any() or not negatives.any():
-            return None
-        # Whole numbers (J × positives × negatives): equally good scores are then exactly equal.
-        gain = positives.cumsum() * negatives.sum() - negatives.cumsum() * positives.sum()
-        best = len(scores) - 1 - int(np.argmax(gain))
-        lower, upper = np.append(0.0, scores)[best : best + 2]
-        # Between neighbouring floats the midpoint rounds to one of them: it must not be the lower.
-        return (float(max((lower + upper) / 2, np.nextafter(lower, upper))),)
+        truth = _checked_truth(labels, logits)
+        point = youden(truth, self.probabilities(logits)[:, 1])
+        return None if point is None else (point,)
 
-    def confusion(self, labels: Labels, logits: AnyFloats) -> Integers:
+    def confusion(
+        self,
+        labels: Labels,
+        logits: AnyFloats,
+        points: tuple[float, ...] | None = None,  # noqa: ARG002
+    ) -> Integers:
         """Counts [k, k] of samples, rows the truth and columns the likeliest class."""
         decisions = self.decide(self.probabilities(logits)).argmax(axis=1)
         return confusion(labels.argmax(axis=1), decisions, len(self.classes))
@@ -124,7 +123,7 @@ class Multiclass:
         *,
         resamples: int = 1000,
         seed: int = 0,
-    ) -> dict[str, Estimate]:
+    ) -> Judgement:
         """Every metric with its interval, of labels [n, k], logits [n, k] and patients [n].
 
         An operating point (from another split) adds its sensitivity and specificity. A bootstrap's
@@ -143,12 +142,13 @@ class Multiclass:
             for metric in wanted:
                 if metric.counts is None:
                     drawn[metric.name].append(metric.value(resampled))
-        return {
+        found = {
             metric.name: percentile(metric.value(point).item(), drawn[metric.name])
             if metric.counts is None
             else wilson(*metric.counts(judged))
             for metric in wanted
         }
+        return Judgement(found, {})
 
     def predictions(
         self, logits: AnyFloats, points: tuple[float, ...] | None
@@ -163,13 +163,19 @@ class Multiclass:
             **{f"p_{name}": probabilities[:, i] for i, name in enumerate(self.classes)},
         }
 
+    def counts(self, table: Any) -> dict[str, int]:
+        """Of two classes the negative and the positive ones; of more, those of each class."""
+        names = ("negative", "positive") if len(self.classes) == 2 else self.classes
+        decided = table.column("decision").to_pylist()
+        return {name: decided.count(c) for name, c in zip(names, self.classes, strict=True)}
+
     def _judged(
         self, labels: Labels, logits: AnyFloats, points: tuple[float, ...] | None
     ) -> Predictions:
         from scipy.special import log_softmax
 
         truth = _checked_truth(labels, logits)
-        values = _checked(logits)
+        values = checked(logits, 2)
         probabilities = self.probabilities(values)
         losses = -log_softmax(values, axis=1)[np.arange(len(truth)), truth]
         decisions = self.decide(probabilities).argmax(axis=1)
@@ -177,25 +183,9 @@ class Multiclass:
         return Predictions(truth, probabilities, losses, decisions, called)
 
 
-def _checked(logits: AnyFloats) -> Floats:
-    """The logits [n, k] in float64, or a ValueError that says what is wrong with them."""
-    samples, k = logits.shape
-    if samples == 0:
-        raise ValueError("no films: a metric needs at least one")
-    if k < 2:
-        raise ValueError(f"logits of {k} class: a classifier needs at least 2")
-    bad = np.flatnonzero(~np.isfinite(logits).all(axis=1))
-    if len(bad):
-        raise ValueError(
-            f"{len(bad)} of {samples} films have a NaN or infinite logit, the first at index "
-            f"{bad[0]}: a model that returns NaN has diverged, lower optim.lr"
-        )
-    return logits.astype(np.float64, copy=False)
-
-
 def _checked_truth(labels: Labels, logits: AnyFloats) -> Integers:
     """The class [n] of labels int8 [n, k], or a ValueError that says what is wrong with them."""
-    _checked(logits)
+    checked(logits, 2)
     if labels.shape != logits.shape:
         raise ValueError(f"labels {labels.shape} for logits {logits.shape}: give one a film")
     wrong = np.flatnonzero((labels == PRESENT).sum(axis=1) != 1)

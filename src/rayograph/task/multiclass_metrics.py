@@ -12,10 +12,9 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from rayograph.task.metric import Floats, Metric
+from rayograph.task.metric import PERCENT, Floats, Metric
 
 Integers = npt.NDArray[np.int64]
-PERCENT = "{:.1%}"
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ def check_run(config: RunConfig, dataset: Dataset) -> None:
 
     Weights are read and fitted, and what of them is not taken is logged in a line.
     """
+    dataset = dataset.at_fold(config.data.fold)
     shape = dataset.transform(config.data).shape
     check(config.model, shape)
     task.check_select(config.train.select, dataset.task)

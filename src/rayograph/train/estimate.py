@@ -54,7 +54,7 @@ def estimate(
     plan = order.plan(
         split.batch_rows, train.batch_size, dataset.manifest.fingerprint, train.seed, epoch=0
     )
-    val = dataset.split("val") if "val" in dataset.manifest.splits else None
+    val = dataset.split("val") if "val" in dataset.splits else None
     shape = dataset.transform(config.data).shape
     options = config.model.model_copy(update={"weights": None})
     with torch.device("meta"):

@@ -71,8 +71,7 @@ class Trainer:
         self.steps = self.plan(0).steps  # of every epoch
         optimizer, schedule = optim.build(model, config.optim, self.steps, config.train.epochs)
         self.state = State(model, optimizer, schedule, manifest.fingerprint, config)
-        balanced = config.train.class_weights == "balanced"
-        loss = losses.build(manifest.task, self.split.present, balanced, world.device)
+        loss = losses.build(manifest.task, config, self.split.labels, world.device)
         self.step = Stepper(config, world, self.state, self.transform, self.spec.shape, loss)
         self.snapshots = Snapshots(folder, config.checkpoint)
         self.watchdog = Watchdog(config.cluster.hang_s)
@@ -212,7 +211,7 @@ class Trainer:
         self.step.clock.lap("checkpoint")
 
     def _validate(self) -> Validation:
-        if "val" not in self.dataset.manifest.splits:
+        if "val" not in self.dataset.splits:
             return Validation({}, None)
         self.world.same_buffers(self.state.model)
         with self.step.autocast():
@@ -240,6 +239,7 @@ class Trainer:
             operating_points=found.operating_points,
             dataset=self.dataset.uri,
             fingerprint=manifest.fingerprint,
+            fold=self.dataset.fold,
             run=self.config.run.name,
             epoch=epoch,
             metrics={name: history.plain(value) for name, value in found.metrics.items()},

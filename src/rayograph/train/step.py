@@ -124,14 +124,12 @@ class Stepper:
             with self.ddp.no_sync() if quiet else nullcontext():  # type: ignore[operator]
                 labels = given.labels[part]
                 logits = self._forward(given.inputs[part], draws[part])
-                losses = self.loss(logits, labels)
+                losses, weighted = self.loss(logits, labels)
                 reduction.add(losses.detach(), self.loss.correct(logits.detach(), labels))
                 if last:
                     reduction.begin()
-                weights = self.loss.weights(labels)
-                loss = (losses if weights is None else losses * weights).sum()
                 # DDP averages over workers; times their number, over the batch: the exact mean
-                (loss * (self.world.size / batch.size)).backward()
+                (weighted.sum() * (self.world.size / batch.size)).backward()
         return self._summed(reduction)
 
     def _forward(self, samples: Tensor, draws: Tensor) -> Tensor:

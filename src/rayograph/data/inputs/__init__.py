@@ -1,12 +1,14 @@
 """What a packed sample looks like in a shard and in memory: a file for each kind. No torch."""
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field
 
 from rayograph.data.inputs.films import FilmInputs
+from rayograph.data.inputs.records import RecordInputs
 from rayograph.data.moments import Moments
 
 Samples = npt.NDArray[Any]
@@ -23,6 +25,10 @@ class Inputs(Protocol):
     @property
     def dtype(self) -> np.dtype[Any]:
         """Of one sample."""
+
+    @property
+    def noun(self) -> str:
+        """What people call several samples."""
 
     @property
     def column(self) -> str:
@@ -42,6 +48,9 @@ class Inputs(Protocol):
     def decoder(self, column: Any, where: str) -> Decode:
         """What puts a sample of a column into a slot; `Failure` that says `where` if it cannot."""
 
+    def pictures(self, samples: Samples) -> npt.NDArray[np.uint8]:
+        """What people see of samples, uint8 [n, side, side]; none where there is nothing to see."""
+
     def moments(self, samples: Samples) -> Moments:
         """The moments of samples [n, *shape]."""
 
@@ -52,4 +61,4 @@ class Inputs(Protocol):
         """What people want to know of samples with these moments, by name."""
 
 
-AnyInputs = FilmInputs  # a union, told apart by `kind`, once there are several
+AnyInputs = Annotated[FilmInputs | RecordInputs, Field(discriminator="kind")]

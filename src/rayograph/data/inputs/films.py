@@ -37,6 +37,11 @@ class FilmInputs(BaseModel, frozen=True, extra="forbid"):
         return np.dtype(np.uint8)
 
     @property
+    def noun(self) -> str:
+        """What people call several samples."""
+        return "films"
+
+    @property
     def column(self) -> str:
         """The name of the films' column in a shard."""
         return "image"
@@ -85,6 +90,10 @@ class FilmInputs(BaseModel, frozen=True, extra="forbid"):
                 raise Failure(f"{where}: film {number}: {error}; pack again") from None
 
         return decompress
+
+    def pictures(self, samples: Films) -> Films:
+        """The films themselves."""
+        return samples
 
     def moments(self, samples: Films) -> Moments:
         """The exact moments of all gray levels, 0 to 255."""

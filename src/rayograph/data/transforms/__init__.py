@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from rayograph.config import AugmentOptions
-from rayograph.data.recipe import TransformSpec
+from rayograph.data.recipe import TableTransform, TransformSpec
 from rayograph.data.transforms.films import FilmTransform
+from rayograph.data.transforms.records import RecordTransform
 
 
 class Transform(Protocol):
@@ -28,6 +29,8 @@ class Transform(Protocol):
 
 def build(spec: TransformSpec, options: AugmentOptions | None = None) -> Transform:
     """The transform that a dataset's moments and the options describe; no options: no draws."""
+    if isinstance(spec, TableTransform):
+        return RecordTransform(spec)
     return FilmTransform(spec, options or AugmentOptions())
 
 

@@ -14,6 +14,7 @@ from PIL.ImageFile import ImageFile
 from PIL.TiffImagePlugin import ImageFileDirectory_v2, TiffImageFile
 
 from rayograph.errors import one_line
+from rayograph.pack.decode.errors import UnusableError
 
 TiffImagePlugin.READ_LIBTIFF = True
 
@@ -23,10 +24,6 @@ SAMPLES = {1: "unsigned", 2: "signed", 3: "float", 5: "complex", 6: "complex"}
 COLOURS = {0: "MinIsWhite", 1: "MinIsBlack", 2: "RGB", 3: "palette", 5: "CMYK", 6: "YCbCr"}
 NATIVE = {"I;16BS": "I;16NS", "I;32BS": "I;32NS", "F;32BF": "F;32NF"}  # libtiff swaps the bytes
 BMP_BITS = {"1": 1, "L": 8}  # what Pillow presumes where a palette is gray
-
-
-class UnusableError(Exception):
-    """An original that cannot be used; the message is the reason that `rejected.parquet` gives."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from rayograph.data.recipe import ImageRecipe
 from rayograph.errors import one_line
-from rayograph.pack.decode.forms import FORMATS, Form, UnusableError, form_of, why_not
+from rayograph.pack.decode.errors import UnusableError
+from rayograph.pack.decode.forms import FORMATS, Form, form_of, why_not
 
 SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".dcm", ".dicom")
 MAX_PIXELS = 50_000_000  # a film has 20 million at most; more is a decompression bomb

@@ -2,34 +2,49 @@
 
 from rayograph import storage
 from rayograph.config import PackOptions, SourceOptions
+from rayograph.data.recipe import Recipe, TableRecipe
 from rayograph.errors import UserError
 from rayograph.pack.decode import SUFFIXES
-from rayograph.pack.sources.base import Source, SourceItem, files_below
+from rayograph.pack.sources import records
+from rayograph.pack.sources.base import Original, Source, SourceItem, files_below
 from rayograph.pack.sources.folders import open_folders
 from rayograph.pack.sources.reading import is_table
-from rayograph.pack.sources.table import open_table, paths_of
+from rayograph.pack.sources.table import films_of, open_films, open_records
 
-__all__ = ["Source", "SourceItem", "open_source", "unlabelled"]
+__all__ = ["Original", "Source", "SourceItem", "open_source", "unlabelled"]
 
 
 def open_source(uri: str, options: PackOptions) -> Source:
     """List a folder of class folders, or a table.
 
-    Raises `UserError` where no film is found, a column is missing, or a label is empty.
+    Raises `UserError` where no sample is found, a column is missing, or a label is empty.
     """
     uri = storage.absolute(uri)
-    source = open_table(uri, options) if is_table(uri) else open_folders(uri, options)
+    if options.inputs == "table":
+        _check_table(uri)
+        source = open_records(uri, options)
+    else:
+        source = open_films(uri, options) if is_table(uri) else open_folders(uri, options)
     if options.split == "source" and len({item.split is None for item in source.items}) > 1:
         raise UserError(f"{uri}: some films have a split and some have none; give all or none")
     return source
 
 
-def unlabelled(uri: str, options: SourceOptions) -> list[tuple[str, str]]:
-    """Films to predict, as pairs of name and URI: one, all below a folder, or a table's paths."""
+def unlabelled(uri: str, recipe: Recipe, options: SourceOptions) -> list[Original]:
+    """What there is to predict: one film, all below a folder, a table's; or a table's records."""
     uri = storage.absolute(uri)
+    if isinstance(recipe, TableRecipe):
+        _check_table(uri)
+        return records.rows_of(uri, recipe, options)
     if uri.lower().endswith(SUFFIXES) and storage.exists(uri):
         place, name = storage.readable(uri)
-        return [(name.rpartition("/")[2], place)]
+        return [Original(sample_id=name.rpartition("/")[2], uri=place)]
     if is_table(uri):
-        return paths_of(uri, options)
-    return list(files_below(uri, options.exclude).films.items())
+        return films_of(uri, options)
+    found = files_below(uri, options.exclude).films
+    return [Original(sample_id=name, uri=place) for name, place in found.items()]
+
+
+def _check_table(uri: str) -> None:
+    if not is_table(uri):
+        raise UserError(f"{uri}: records come in a table: .csv, .tsv, .txt (also .gz) or .parquet")

@@ -2,16 +2,16 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import PurePosixPath
 from typing import Any
 
 from rayograph import storage
 from rayograph.config import PackOptions
-from rayograph.data.manifest import Finding
+from rayograph.data.manifest import Finding, TaskName
+from rayograph.data.recipe import ImageRecipe, Recipe
 from rayograph.errors import UserError
-from rayograph.pack import labels
 from rayograph.pack.decode import SUFFIXES
 
 PARTS = {
@@ -21,13 +21,24 @@ PARTS = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class SourceItem:
-    """One original that a source names."""
+@dataclass(frozen=True, kw_only=True)
+class Original:
+    """One original, by its name; `data` are its bytes where nothing has to be read."""
 
     sample_id: str
     uri: str
-    label: str
+    data: bytes | None = field(default=None, repr=False)
+
+    def read(self) -> bytes:
+        """Its bytes."""
+        return storage.read(self.uri) if self.data is None else self.data
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceItem(Original):
+    """One original that a source names; `labels` [k] are 1, 0, -1 (uncertain), -2 (missing)."""
+
+    labels: tuple[int, ...]
     patient_id: str
     split: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
@@ -35,11 +46,13 @@ class SourceItem:
 
 @dataclass(frozen=True)
 class Source:
-    """Every original that a source names, its classes (the negative one first), what was odd."""
+    """Every original that a source names; its classes (the negative one first) or labels."""
 
     uri: str
     items: tuple[SourceItem, ...]
+    task: TaskName
     classes: tuple[str, ...]
+    recipe: Recipe
     findings: tuple[Finding, ...] = ()
     ignored: Mapping[str, int] = field(default_factory=dict)
 
@@ -100,17 +113,11 @@ def _links(uri: str, base: str) -> Iterator[Finding]:
         yield Finding(kind="links", message=message, films=tuple(links[:20]))
 
 
+def film_recipe(options: PackOptions) -> ImageRecipe:
+    """How a film is packed."""
+    return ImageRecipe(size=options.size, resize=options.resize)
+
+
 def patients_unknown(message: str) -> tuple[Finding, ...]:
-    """The finding that each film counts as its own patient."""
+    """The finding that each sample counts as its own patient."""
     return (Finding(kind="patients_unknown", message=message),)
-
-
-def labelled(
-    uri: str, items: Sequence[SourceItem], options: PackOptions
-) -> tuple[tuple[SourceItem, ...], tuple[str, ...], tuple[Finding, ...]]:
-    """Items with their class's one spelling, the classes (negative first), and what was odd."""
-    spelling, findings = labels.spellings(uri, [item.label for item in items])
-    found = tuple(replace(item, label=spelling[item.label]) for item in items)
-    if options.split == "test":
-        return found, tuple(labels.by_name(spelling.values())), findings
-    return found, labels.ordered(uri, list(spelling.values()), options.negative), findings

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from rayograph.config import PackOptions
 from rayograph.data.manifest import Finding
 from rayograph.errors import UserError
+from rayograph.pack.labelling import labelling
 from rayograph.pack.sources.base import (
     PARTS,
     Source,
     SourceItem,
     files_below,
-    labelled,
+    film_recipe,
     parts_of,
     patients_unknown,
 )
@@ -24,19 +25,22 @@ def open_folders(uri: str, options: PackOptions) -> Source:
     paths = [parts_of(name) for name in names]
     depth = _depth(uri, paths)
     patients, findings = _patients(uri, names, options.patient_pattern)
+    if options.task != "multiclass":
+        raise UserError(f"{uri}: pack.task={options.task} needs a table: a folder is one class")
+    said = labelling(uri, {"class": [path[depth] for path in paths]}, options)
     items = tuple(
         SourceItem(
             sample_id=name,
             uri=found.films[name],
-            label=path[depth],
+            labels=own,
             patient_id=patient,
             split=PARTS[path[0].lower()] if depth else None,
         )
-        for name, path, patient in zip(names, paths, patients, strict=True)
+        for name, path, own, patient in zip(names, paths, said.labels, patients, strict=True)
     )
-    items, classes, odd = labelled(uri, items, options)
-    findings += (*odd, *_masks(names), *found.findings)
-    return Source(uri, items, classes, findings, found.ignored)
+    findings = (*findings, *said.findings, *_masks(names), *found.findings)
+    recipe = film_recipe(options)
+    return Source(uri, items, options.task, said.classes, recipe, findings, found.ignored)
 
 
 def _masks(names: list[str]) -> Iterator[Finding]:

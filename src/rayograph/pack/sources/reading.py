@@ -24,30 +24,31 @@ def is_table(uri: str) -> bool:
     return PurePosixPath(uri).name.lower().endswith((*TEXTS, ".parquet"))
 
 
-def read_table(uri: str, texts: list[str], optional: list[str]) -> Any:
-    """A table with the columns `texts`; they and the `optional` ones that it has are text.
-
-    Any other column of a text file is a number only if every value of it is written as that number
-    is: ids keep their zeros and all their digits. `UserError` where it is no such table.
-    """
+def read_table(uri: str, needed: list[str]) -> Any:
+    """A table with the columns `needed`; of a text file all are text. `UserError` if it is none."""
     table = _read(uri)
     names = table.column_names
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise UserError(f"{uri}: the column '{one_line(twice[0])}' appears twice; keep one")
-    for name in texts:
+    for name in needed:
         if name not in names:
             raise UserError(f"{uri}: no column {name}; it has {one_line(', '.join(names))}")
     if not table.num_rows:
         raise UserError(f"{uri}: no film found; the table has no rows")
-    for number, name in enumerate(names):
-        column = table.column(name)
-        try:
-            column = pc.cast(column, pa.string()) if name in (*texts, *optional) else _typed(column)
-        except pa.ArrowException as error:
-            raise UserError(f"{uri}: column {name} is not text: {one_line(error)}") from None
-        table = table.set_column(number, name, column)
     return table
+
+
+def texts(uri: str, table: Any, name: str) -> list[str]:
+    """A column as texts, nothing as an empty one; `UserError` where it is missing or of lists."""
+    if name not in table.column_names:
+        raise UserError(
+            f"{uri}: no column {name}; it has {one_line(', '.join(table.column_names))}"
+        )
+    try:
+        return [text or "" for text in pc.cast(table.column(name), pa.string()).to_pylist()]
+    except pa.ArrowException as error:
+        raise UserError(f"{uri}: column {name} is not text: {one_line(error)}") from None
 
 
 def _read(uri: str) -> Any:
@@ -78,8 +79,11 @@ def _first(data: bytes) -> bytes:
     return data.split(b"\n", 1)[0] + b"\n"
 
 
-def _typed(column: Any) -> Any:
-    """Texts as whole numbers, or else as fractions, if each is written as that number is."""
+def typed(column: Any) -> Any:
+    """Texts as whole numbers, or else as fractions, if each is written as that number is.
+
+    So ids keep their zeros and all their digits. Columns of other types stay as they are.
+    """
     if column.type != pa.string():
         return column
     empty = pc.equal(column, "")

@@ -1,4 +1,4 @@
-"""A CSV or Parquet table with a row a film."""
+"""A table with a row a sample: a film that it names, or a record that the row is."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -7,57 +7,96 @@ from typing import Any
 from rayograph import storage
 from rayograph.config import PackOptions, SourceOptions
 from rayograph.data.manifest import Finding
+from rayograph.data.recipe import Recipe
 from rayograph.errors import UserError, one_line
-from rayograph.pack import labels
-from rayograph.pack.sources.base import PARTS, Source, SourceItem, labelled, patients_unknown
-from rayograph.pack.sources.reading import read_table
+from rayograph.pack.labelling import labelling
+from rayograph.pack.sources import records
+from rayograph.pack.sources.base import (
+    PARTS,
+    Original,
+    Source,
+    SourceItem,
+    film_recipe,
+    patients_unknown,
+)
+from rayograph.pack.sources.reading import read_table, texts, typed
+
+Columns = dict[str, Sequence[Any]]
 
 
-def open_table(uri: str, options: PackOptions) -> Source:
+def open_films(uri: str, options: PackOptions) -> Source:
     """List the films of a table; columns that no option names are kept as metadata."""
-    patient = options.patient_column
-    if patient is None:
+    if options.patient_column is None:
         raise UserError(
             f"{uri}: a table names its patients: pack.patient_column=COLUMN, or "
             "pack.patient_column=none if each film is its own patient"
         )
-    wanted = [options.path_column, options.label_column]
-    if patient != "none":
-        wanted.append(patient)
-    table = read_table(uri, wanted, [options.split_column])
-    columns = {name: table.column(name).to_pylist() for name in table.column_names}
-    findings: tuple[Finding, ...] = ()
-    if patient == "none":
-        findings = patients_unknown("pack.patient_column=none: each film is its own patient")
-    named = {name: columns[name] for name in wanted}
-    _check_rows(uri, named, options.path_column, options.label_column)
-    patients = columns[options.path_column if patient == "none" else patient]
-    splits = columns.get(options.split_column) if options.split == "source" else None
-    splits = splits or [None] * table.num_rows
-    metadata = [name for name in columns if name not in (*wanted, options.split_column)]
+    labels = list(options.label_columns) or [options.label_column]
+    table = read_table(uri, [options.path_column, *labels])
+    originals = _films(uri, texts(uri, table, options.path_column), options)
+    recipe = film_recipe(options)
+    return _source(uri, table, originals, labels, [options.path_column], recipe, (), options)
+
+
+def open_records(uri: str, options: PackOptions) -> Source:
+    """Read the records of a table; what is neither label, id, patient nor split is a feature."""
+    table = read_table(uri, [])
+    names = [name for name in table.column_names if name not in options.exclude]
+    labels = records.label_columns(names, options)
+    apart = {*labels, options.patient_column, options.split_column, options.id_column}
+    features = {name: texts(uri, table, name) for name in names if name not in apart}
+    recipe, findings = records.recipe_of(uri, features, options)
+    findings += tuple(records.leaks(features, {n: texts(uri, table, n) for n in labels}))
+    originals = records.originals(uri, features, records.ids(uri, table, options))
+    return _source(uri, table, originals, labels, [], recipe, findings, options)
+
+
+def _source(
+    uri: str,
+    table: Any,
+    originals: Sequence[Original],
+    labels: list[str],
+    paths: list[str],
+    recipe: Recipe,
+    findings: tuple[Finding, ...],
+    options: PackOptions,
+) -> Source:
+    """What a table says of originals: labels, patients, splits, and the rest as metadata."""
+    patients, unknown = _patients(uri, table, originals, options)
+    said = labelling(uri, {name: texts(uri, table, name) for name in labels}, options)
+    splits: Sequence[str | None] = [None] * len(originals)
+    if options.split_column in table.column_names and options.split == "source":
+        splits = [_part(uri, text) for text in texts(uri, table, options.split_column)]
+    apart = {*paths, *labels, options.patient_column, options.split_column}
+    columns = {n: typed(table.column(n)).to_pylist() for n in table.column_names if n not in apart}
     items = tuple(
         SourceItem(
-            sample_id=path,
-            uri=_place(uri, path, options.root),
-            label=label,
+            sample_id=original.sample_id,
+            uri=original.uri,
+            data=original.data,
+            labels=said.labels[i],
             patient_id=patients[i],
-            split=_part(uri, splits[i]),
-            metadata={name: columns[name][i] for name in metadata},
+            split=splits[i],
+            metadata={name: values[i] for name, values in columns.items()},
         )
-        for i, (path, label) in enumerate(
-            zip(columns[options.path_column], columns[options.label_column], strict=True)
-        )
+        for i, original in enumerate(originals)
     )
-    items, classes, odd = labelled(uri, items, options)
-    return Source(uri, items, classes, findings + odd)
+    findings = (*findings, *unknown, *said.findings)
+    return Source(uri, items, options.task, said.classes, recipe, findings)
 
 
-def paths_of(uri: str, options: SourceOptions) -> list[tuple[str, str]]:
-    """Name and URI of every film of a table, without labels."""
-    column = options.path_column
-    paths = read_table(uri, [column], []).column(column).to_pylist()
-    _check_rows(uri, {column: paths}, column)
-    return [(path, _place(uri, path, options.root)) for path in paths]
+def films_of(uri: str, options: SourceOptions) -> list[Original]:
+    """Every film of a table, without labels."""
+    table = read_table(uri, [options.path_column])
+    return _films(uri, texts(uri, table, options.path_column), options)
+
+
+def _films(uri: str, paths: Sequence[str], options: SourceOptions) -> list[Original]:
+    _check(uri, options.path_column, paths)
+    path, count = Counter(paths).most_common(1)[0]
+    if count > 1:
+        raise UserError(f"{uri}: {one_line(path)} appears in {count} rows; a film has one")
+    return [Original(sample_id=path, uri=_place(uri, path, options.root)) for path in paths]
 
 
 def _place(table: str, path: str, root: str | None) -> str:
@@ -69,30 +108,32 @@ def _place(table: str, path: str, root: str | None) -> str:
     return storage.below(folder, path.replace("\\", "/") if windows else path)
 
 
-def _check_rows(
-    uri: str,
-    columns: dict[str, Sequence[Any]],
-    path_column: str,
-    label_column: str | None = None,
-) -> None:
-    """No wanted value is empty, and no film is named twice."""
-    for name, values in columns.items():
-        unknown = labels.is_missing if name == label_column else lambda value: not value
-        empty = [i for i, value in enumerate(values) if unknown(value)]
-        if empty:
-            raise UserError(
-                f"{uri}: {len(empty)} rows have no {name}, the first is row {empty[0] + 1}; "
-                "fill or remove them"
-            )
-    path, count = Counter(columns[path_column]).most_common(1)[0]
-    if count > 1:
-        raise UserError(f"{uri}: {one_line(path)} appears in {count} rows; a film has one")
+def _patients(
+    uri: str, table: Any, originals: Sequence[Original], options: PackOptions
+) -> tuple[Sequence[str], tuple[Finding, ...]]:
+    name = options.patient_column
+    if name in (None, "none"):
+        message = f"pack.patient_column={name or 'null'}: each row is its own patient"
+        return [each.sample_id for each in originals], patients_unknown(message)
+    patients = texts(uri, table, name)
+    _check(uri, name, patients)
+    return patients, ()
 
 
-def _part(uri: str, value: Any) -> str | None:
-    if value in (None, ""):
+def _check(uri: str, name: str, values: Sequence[str]) -> None:
+    """No value is empty."""
+    empty = [i for i, value in enumerate(values) if not value]
+    if empty:
+        raise UserError(
+            f"{uri}: {len(empty)} rows have no {name}, the first is row {empty[0] + 1}; "
+            "fill or remove them"
+        )
+
+
+def _part(uri: str, text: str) -> str | None:
+    if not text:
         return None
-    part = PARTS.get(str(value).strip().lower())
+    part = PARTS.get(text.strip().lower())
     if part is None:
-        raise UserError(f"{uri}: unknown split {one_line(value)!r}; use train, val or test")
+        raise UserError(f"{uri}: unknown split {one_line(text)!r}; use train, val or test")
     return part
