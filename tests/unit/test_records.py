@@ -21,6 +21,7 @@ from rayograph.pack import phantom_records
 from rayograph.pack.mapper import one_by_one
 from rayograph.pack.sources import open_source, unlabelled
 from rayograph.train import local
+from rayograph.train.checks import check_run
 from rayograph.train.stops import deaf
 from tests.conftest import SHARED, needs_real_films, packing
 
@@ -110,7 +111,39 @@ BAD: dict[str, tuple[str, list[str], dict[str, Any], str]] = {
         "value,a", ["1,", "2,-1"], {"task": "multilabel", "label_columns": ("a",)},
         "a is known in no row",
     ),
-    "no table": (HEAD, numbers(8), {"categorical": ("nope",)}, "pack.categorical: no column nope"),
+    "no such category": (
+        HEAD, numbers(8), {"categorical": ("nope",)}, "pack.categorical: no column nope",
+    ),
+    "a mistyped label": (
+        HEAD, numbers(8), {"label_column": "stat"}, "no column stat; did you mean state",
+    ),
+    "a label left out": (
+        HEAD, numbers(8), {"label_column": "state", "exclude": ("state",)}, "no column state",
+    ),
+    "a mistyped column": (HEAD, numbers(8), {"exclude": ("Name",)}, "pack.exclude: no column Name"),
+    "an empty id": (
+        HEAD, ["1,,ill", "2,b,healthy"], {"id_column": "name"}, "name of row 1 is empty",
+    ),
+    "decimal commas": (
+        "value;state", ["1,5;ill", "2,25;healthy"], {}, "value has decimal commas, such as 1,5",
+    ),
+    "not as people write numbers": (HEAD, numbers(8, "1_003"), {}, "'1_003' in row 8"),
+    "a label to leave out that is none": (
+        "value,a", ["1,1", "2,0"],
+        {"task": "multilabel", "label_columns": ("a",), "drop_labels": ("b",)}, "no label b",
+    ),
+    "columns and a separator": (
+        "value,a,b", ["1,1,1", "2,0,0"],
+        {"task": "multilabel", "label_columns": ("a", "b"), "label_separator": "|"},
+        "pack.label_separator is of one column",
+    ),
+    "labels of one name": (
+        "value,a,A", ["1,1,1", "2,0,0"], {"task": "multilabel", "label_columns": ("a", "A")},
+        "differ in spelling only",
+    ),
+    "too many classes": (
+        "value,days", [f"{i},{i}" for i in range(1100)], {"negative": "0"}, "1,100 classes",
+    ),
 }  # fmt: skip
 
 
@@ -136,6 +169,96 @@ def test_a_class_or_label_that_training_lacks_is_refused(tmp_path: Path) -> None
         packing(place, tmp_path / "d", options)
     options = options.model_copy(update={"drop_labels": ("never",)})
     assert packing(place, tmp_path / "d", options).manifest.classes == ("often",)
+
+
+def test_equal_rows_of_different_people_are_no_copies_and_order_does_not_matter(
+    tmp_path: Path,
+) -> None:
+    people = [(f"p{i}", "mf"[i % 2], "yn"[i % 3 == 0], "ill" if i % 4 else "ok") for i in range(80)]
+    rows = [",".join(person) for person in people for _ in range(2)]
+    options = TABLE.model_copy(update={"patient_column": "person", "negative": "ok"})
+    head = "person,sex,smoker,state"
+    found = []
+    for name, order in (("a", rows), ("b", rows[::-1])):
+        data = packing(table(tmp_path / f"{name}.csv", head, order), tmp_path / name, options)
+        found.append(set(index.read(data, "test").column("patient_id").to_pylist()))
+    assert found[0] == found[1]
+    assert 8 <= len(found[0]) <= 16
+    assert not data.manifest.findings
+
+
+def test_a_table_of_elsewhere_is_packed_as_a_dataset_says_and_judged_by_its_models(
+    tmp_path: Path,
+) -> None:
+    options = TABLE.model_copy(update={"exclude": ("id",)})
+    data = packing(patients(tmp_path), tmp_path / "d", options)
+    words = [f"data.uri={data.uri}", f"run.storage={tmp_path}/r", "train.epochs=1"]
+    run = local.run(RunConfig.load("records", words), lambda _row: None, deaf)
+    place = table(tmp_path / "o.csv", "site,version,age,state", ["a,1,50,ill", "zz,2,,healthy"])
+    other = PackOptions(inputs="table", split="test", like=data.uri)
+    packing(place, tmp_path / "o", other)
+    assert evaluation.evaluate(run.best_model, str(tmp_path / "o"), "test").films == 2
+
+
+def test_findings_of_elsewhere_are_the_labels_of_a_dataset(tmp_path: Path) -> None:
+    head, joined = "value,findings", {"task": "multilabel", "label_column": "findings"}
+    rows = [f"{i},{('A|B', 'b', 'C', 'No Finding')[i % 4]}" for i in range(40)]
+    options = TABLE.model_copy(update={**joined, "label_separator": "|"})
+    data = packing(table(tmp_path / "t.csv", head, rows), tmp_path / "d", options)
+    assert data.manifest.classes == ("A", "B", "C")
+    assert "label_spelling" in {finding.kind for finding in data.manifest.findings}
+    place = table(tmp_path / "o.csv", head, ["1,a|D", "2,"])
+    other = options.model_copy(update={"split": "test", "like": data.uri})
+    found = open_source(str(place), other)
+    assert found.classes == ("A", "B", "C")
+    assert [item.labels for item in found.items] == [(1, 0, 0), (0, 0, 0)]
+    assert [finding.kind for finding in found.findings][-1] == "labels_left_out"
+
+
+def test_unusable_records_do_not_spoil_the_others(tmp_path: Path) -> None:
+    data = packing(
+        patients(tmp_path), tmp_path / "d", TABLE.model_copy(update={"exclude": ("id",)})
+    )
+    words = [f"data.uri={data.uri}", f"run.storage={tmp_path}/r", "train.epochs=1"]
+    run = local.run(RunConfig.load("records", words), lambda _row: None, deaf)
+    rows = ["a,old,1"] * 64 + ["a,30,1"]
+    place = table(tmp_path / "new.csv", "site,age,version", rows)
+    found = unlabelled(str(place), data.manifest.recipe, PackOptions())
+    predicted = prediction.predict(run.best_model, found, one_by_one)
+    assert prediction.counts(predicted)["unreadable"] == 64
+
+
+def test_a_fold_without_a_label_in_training_is_refused(tmp_path: Path) -> None:
+    rows = [f"p{i},{i},{i % 2},{int(i == 3)}" for i in range(40)]
+    options = TABLE.model_copy(
+        update={
+            "task": "multilabel", "label_columns": ("often", "once"), "folds": 2,
+            "patient_column": "person",
+        }
+    )  # fmt: skip
+    data = packing(
+        table(tmp_path / "t.csv", "person,value,often,once", rows), tmp_path / "d", options
+    )
+    told = []
+    for fold in range(2):
+        try:
+            check_run(RunConfig.load("records", [f"data.fold={fold}"]), data)
+        except UserError as error:
+            told.append(str(error))
+    assert len(told) == 1
+    assert "once never occurs in training with data.fold=" in told[0]
+
+
+def test_quotes_in_the_head_of_a_table_hide_what_is_in_them(tmp_path: Path) -> None:
+    head = '"CRP, mg/l, serum";"blood\npressure";state'
+    rows = [f"{i};{100 + i};{'ill' if i % 2 else 'ok'}" for i in range(8)]
+    found = open_source(
+        str(table(tmp_path / "t.csv", head, rows)), TABLE.model_copy(update={"negative": "ok"})
+    )
+    assert [column.name for column in found.recipe.columns] == [
+        "CRP, mg/l, serum",
+        "blood\npressure",
+    ]
 
 
 def test_a_column_that_says_the_label_is_a_finding(tmp_path: Path) -> None:

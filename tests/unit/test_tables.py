@@ -12,9 +12,11 @@ from PIL import Image
 from rayograph.config import PackConfig, PackOptions, SourceOptions
 from rayograph.console.judging import writer
 from rayograph.data import index
+from rayograph.data.recipe import ImageRecipe
 from rayograph.errors import UserError
 from rayograph.pack import phantom
 from rayograph.pack.sources import SourceItem, open_source, unlabelled
+from rayograph.task import PRESENT
 from tests.conftest import packing
 
 OPTIONS = PackOptions(size=32, patient_column="patient")
@@ -57,12 +59,12 @@ def test_every_form_of_a_table_gives_the_same_films(form: str, tmp_path: Path) -
         (str(tmp_path / path), label, patient, part)
         for (path, label, patient, _), part in zip(ROWS, parts, strict=True)
     ]
-    items = open_source(str(tmp_path / name), OPTIONS).items
+    source = open_source(str(tmp_path / name), OPTIONS)
 
     def said(item: SourceItem) -> tuple[str, str, str, str | None]:
-        return item.uri, item.label, item.patient_id, item.split
+        return item.uri, source.classes[item.labels.index(PRESENT)], item.patient_id, item.split
 
-    assert list(map(said, items)) == wanted
+    assert list(map(said, source.items)) == wanted
 
 
 def test_names_without_their_folder_are_found_by_an_option_or_told_where_they_were_looked_for(
@@ -78,7 +80,9 @@ def test_names_without_their_folder_are_found_by_an_option_or_told_where_they_we
     options = SourceOptions(root=str(tmp_path / "images"), path_column="Image Index")
     (tmp_path / "new.csv").write_text("Image Index,Finding Labels\n3.png,No Finding\n")
     place = str(tmp_path / "images/3.png")
-    assert unlabelled(str(tmp_path / "new.csv"), options) == [("3.png", place)]
+    recipe = ImageRecipe(size=32, resize="crop")
+    (found_film,) = unlabelled(str(tmp_path / "new.csv"), recipe, options)
+    assert (found_film.sample_id, found_film.uri) == ("3.png", place)
 
 
 @pytest.mark.parametrize(

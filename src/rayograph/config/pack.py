@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from rayograph.config.base import Options
+from rayograph.config.base import Options, Place
 
 
 class SourceOptions(Options):
@@ -30,6 +30,10 @@ class PackOptions(SourceOptions):
     inputs: Literal["image", "table"] = "image"
     """what a sample is: a film, or a row of a table, its columns being numbers and categories
     [name]"""
+
+    like: Place | None = None
+    """dataset whose labels (of joined findings) and columns (of records) are taken as they are, so
+    that its models can judge this one [URI]"""
 
     categorical: tuple[str, ...] = ()
     """columns of categories that look like numbers (records) [columns]"""
@@ -79,8 +83,9 @@ class PackOptions(SourceOptions):
     """multiclass: a film has exactly one class; multilabel: each of several labels is present or
     absent by itself (tables) [name]"""
 
-    label_column: str = "label"
-    """column of classes, or of findings that `pack.label_separator` joins (tables) [column]"""
+    label_column: str | None = None
+    """column of classes, or of findings that `pack.label_separator` joins (tables); null: `label`,
+    else of records the last one [column]"""
 
     label_columns: tuple[str, ...] = ()
     """columns of several labels, a label each (tables) [columns]"""

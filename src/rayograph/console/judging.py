@@ -42,8 +42,11 @@ def evaluate(
     if storage.exists(storage.join(sweep, SWEEP)):
         from rayograph.search.folds import best_models
 
+        if all_checkpoints:
+            raise UserError(f"{target}: --all-checkpoints needs a run folder, not a sweep")
         found = judging.together(best_models(sweep), sweep, data, split)
-        evaluations.save(found, sweep)
+        if found.fingerprint == found.trained_on:  # others say nothing of the sweep
+            evaluations.save(found, sweep)
         result(json.dumps(found.to_json()) if as_json else tables.evaluation(found))
         return
     run, model = _target(target)

@@ -63,17 +63,18 @@ def _labels(found: "Evaluation") -> Table:
     first, *others = next(iter(found.labels.values()))
     heads = [tasks.METRICS[name].title for name in (first, *others)]
     table = _table("label", "films", heads[0], "95 % interval", *heads[1:], "from")
-    points = found.operating_points or ("",) * len(found.labels)
+    points = found.operating_points or (None,) * len(found.labels)
     rows = zip(found.labels.items(), found.confusion, points, strict=True)
     for (label, metrics), (_, present), point in rows:
         rest = [_estimate(vars(metrics[name]), 3)[0] for name in others]
-        at = point if isinstance(point, str) else f"{point:.3f}"
+        at = "0.5" if point is None else f"{point:.3f}"
         table.add_row(label, str(sum(present)), *_estimate(vars(metrics[first]), 3), *rest, at)
     return table
 
 
 def _cautions(found: "Evaluation") -> Iterator[str]:
-    """What the model knew of the judged films before."""
+    """What the model knew of the judged films before, and which labels were not judged."""
+    yield from (f"caution: {told}" for told in found.unmatched)
     if (overlap := found.overlap) is None:
         return
     if overlap.unknown:

@@ -21,7 +21,7 @@ from rayograph.evaluate.overlap import overlap
 from rayograph.pack import labels
 from rayograph.runs.card import MODEL, ModelCard
 from rayograph.runs.evaluations import Evaluation
-from rayograph.task import Labels, Task
+from rayograph.task import MISSING, Labels, OperatingPoints, Task
 
 
 def evaluate(model_uri: str, data: str | None, split: str) -> Evaluation:
@@ -43,16 +43,24 @@ def together(models: Sequence[str], name: str, data: str | None, split: str) -> 
     """
     opened = [_opened(uri, data) for uri in models]
     (first, dataset), task = opened[0], opened[0][0].task
+    if split != "test" and dataset.manifest.fingerprint == first.card.fingerprint:
+        raise UserError(f"{name}: each model has another {split} split; judge them on `test`")
     said = [_logits(model, dataset, split) for model, _ in opened]
     mean = np.mean([task.probabilities(each.values.astype(np.float64)) for each in said], axis=0)
     points = [model.card.operating_points for model, _ in opened]
-    whole = [point for point in points if point is not None]
-    card = first.card.model_copy(
-        update={"operating_points": tuple(np.mean(whole, axis=0).tolist()) if whole else None}
-    )
+    card = first.card.model_copy(update={"operating_points": _mean_points(points)})
     values = replace(said[0], values=task.logits(mean).astype(np.float32))
     found = _judged(name, replace(first, card=card), dataset, split, values)
     return replace(found, epoch=None, models=len(models), overlap=overlap(card, dataset, split))
+
+
+def _mean_points(points: Sequence[OperatingPoints]) -> OperatingPoints:
+    """The mean of the operating points that there are, of each label; None without any."""
+    given = [each for each in points if each is not None]
+    if not given:
+        return None
+    columns = [[p for p in column if p is not None] for column in zip(*given, strict=True)]
+    return tuple(float(np.mean(column)) if column else None for column in columns)
 
 
 def each(places: Mapping[int, str], data: str | None, split: str) -> list[dict[str, Any]]:
@@ -114,6 +122,7 @@ def _judged(
         fingerprint=dataset.manifest.fingerprint,
         trained_on=card.fingerprint,
         predictions=table,
+        unmatched=_unmatched(task, dataset),
     )
 
 
@@ -126,12 +135,18 @@ def _truth(task: Task, dataset: Dataset, split: str, found: Labels) -> Labels:
     ours = {labels.plain(name): i for i, name in enumerate(task.classes)}
     ours |= {name: i for i, name in enumerate(task.classes)}
     truth = np.full((len(found), len(task.classes)), task.unlabelled, np.int8)
-    unknown = []
+    unknown, taken = [], dict[int, str]()
     for name, states in zip(dataset.manifest.classes, found.T, strict=True):
         place = ours.get(name, ours.get(labels.plain(name)))
         if place is None:
             unknown.append(name)
+        elif place in taken:
+            raise UserError(
+                f"{dataset.uri}: {one_line(name)} and {one_line(taken[place])} are both "
+                f"{one_line(task.classes[place])} of the model; keep one"
+            )
         else:
+            taken[place] = name
             truth[:, place] = states
     if not task.valid(truth) or len(unknown) == len(dataset.manifest.classes):
         raise UserError(
@@ -140,6 +155,22 @@ def _truth(task: Task, dataset: Dataset, split: str, found: Labels) -> Labels:
             "name the class as the model does"
         )
     return truth
+
+
+def _unmatched(task: Task, dataset: Dataset) -> tuple[str, ...]:
+    """The labels that one of model and dataset has and the other does not, for people."""
+    if task.unlabelled != MISSING:  # a class that is absent is a count of 0
+        return ()
+    ours = {labels.plain(name): name for name in task.classes}
+    theirs = {labels.plain(name): name for name in dataset.manifest.classes}
+    unknown = [name for key, name in theirs.items() if key not in ours]
+    missing = [name for key, name in ours.items() if key not in theirs]
+    told = []
+    if unknown:
+        told.append(f"the model does not know {one_line(', '.join(unknown))}")
+    if missing:
+        told.append(f"the dataset says nothing of {one_line(', '.join(missing))}")
+    return tuple(told)
 
 
 def _predictions(

@@ -54,12 +54,11 @@ def predict_chunk(chunk: PredictionChunk) -> Any:
         except (UnusableError, storage.NotFoundError) as error:
             errors.append(str(error))
     logits = np.empty((0, model.task.outputs))
-    odd: Mapping[str, npt.NDArray[Any]] = {}
+    seen = np.array(samples, np.float32).reshape(-1, *model.card.recipe.shape)
     if samples:
         inputs = model.transform.evaluate(torch.from_numpy(np.stack(samples)))
         logits = model.network(inputs).float().cpu().numpy().astype(np.float64)
-        odd = model.card.recipe.odd(np.stack(samples))
-    return _table(chunk, model, logits, odd, errors)
+    return _table(chunk, model, logits, model.card.recipe.odd(seen), errors)
 
 
 def _table(

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from rayograph.config import PackOptions
-from rayograph.data.manifest import Finding
+from rayograph.data.dataset import Dataset
+from rayograph.data.manifest import MOST_CLASSES, Finding
 from rayograph.errors import UserError, one_line
 from rayograph.pack import labels, states
 from rayograph.task.multiclass import Multiclass
@@ -33,9 +34,24 @@ def labelling(uri: str, columns: Mapping[str, Texts], options: PackOptions) -> L
     if options.label_separator is None:
         found = states.of_columns(uri, columns, options)
     else:
-        ((name, texts),) = columns.items()
-        found = states.of_findings(uri, texts, options.label_separator, options)
-    return Labelling(found.names, [tuple(row) for row in found.values.tolist()], ())
+        if len(columns) > 1:
+            raise UserError(
+                f"{uri}: pack.label_separator is of one column, pack.label_column; leave it out "
+                "for pack.label_columns"
+            )
+        (texts,) = columns.values()
+        known = Dataset.open(options.like).manifest.classes if options.like else None
+        found = states.of_findings(uri, texts, known, options)
+    _check_many(uri, found.names)
+    rows = [tuple(row) for row in found.values.tolist()]
+    return Labelling(found.names, rows, found.findings)
+
+
+def _check_many(uri: str, names: Sequence[str]) -> None:
+    if len(names) > MOST_CLASSES:
+        raise UserError(
+            f"{uri}: {len(names):,} classes, at most {MOST_CLASSES:,}: is the label column right?"
+        )
 
 
 def _classes(uri: str, name: str, texts: Texts, options: PackOptions) -> Labelling:
@@ -46,6 +62,7 @@ def _classes(uri: str, name: str, texts: Texts, options: PackOptions) -> Labelli
             "fill or remove them"
         )
     spelling, findings = labels.spellings(uri, texts)
+    _check_many(uri, sorted(set(spelling.values())))
     if options.split == "test":
         classes = tuple(labels.by_name(spelling.values()))
     else:

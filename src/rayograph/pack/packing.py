@@ -160,10 +160,10 @@ def _check_labels(
                     f"{source.uri}: none of the {len(own)} films of {name} can be used; the first "
                     f"is {own[0]}: {rejected[own[0]]}"
                 )
-            cure = "give it training films or leave it out"
+            kind, cure = "class", "give it training films or leave it out"
             if source.task != "multiclass":
-                cure = f"pack.drop_labels=[{one_line(name)}] leaves it out"
+                kind, cure = "label", f"pack.drop_labels=[{one_line(name)}] leaves it out"
             raise UserError(
-                f"{source.uri}: {one_line(name)} never occurs in training, so it cannot be "
+                f"{source.uri}: the {kind} {one_line(name)} never occurs in training, so it cannot be "
                 f"learned; {cure}"
             )

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rayograph.config import PackOptions
+from rayograph.data.recipe import TableRecipe
 from rayograph.errors import UserError
 from rayograph.pack import stratify
 from rayograph.pack.sources import Source, SourceItem
@@ -32,7 +33,7 @@ def assign(
         return ["test"] * len(items)
     groups = group_by_patient([item.patient_id for item in items], digests)
     parts = np.array([item.split or "train" for item in items], dtype=object)
-    pool = _Pool(source.task, items, groups, options.seed)
+    pool = _Pool(source, items, groups, options.seed)
     if not source.fixes_split:
         pool.hold_out(parts, "test", TEST)
     elif "train" not in parts:
@@ -65,10 +66,14 @@ def _cut_validation(source: Source, parts: Parts, pool: "_Pool", options: PackOp
 class _Pool:
     """Samples to cut from, and how: by class, or by all of their labels together."""
 
-    def __init__(self, task: str, items: Sequence[SourceItem], groups: Ints, seed: int) -> None:
-        self._by_class = task == "multiclass"
+    def __init__(
+        self, source: Source, items: Sequence[SourceItem], groups: Ints, seed: int
+    ) -> None:
+        self._by_class = source.task == "multiclass"
         self._labels = np.array([item.labels for item in items], np.int8) == PRESENT
         self._names = [item.sample_id for item in items]
+        if isinstance(source.recipe, TableRecipe):  # whose rows may be numbered, in any order
+            self._names = [item.patient_id for item in items]
         self._groups = groups
         self._seed = seed
 

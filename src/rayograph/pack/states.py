@@ -1,12 +1,15 @@
 """Several labels a sample: what a table says of each, as 1, 0, -1 (uncertain) and -2 (missing)."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from rayograph.config import PackOptions
+from rayograph.config.nearest import nearest
+from rayograph.data.manifest import Finding
 from rayograph.errors import UserError, one_line
 from rayograph.pack import labels
 from rayograph.task import ABSENT, MISSING, PRESENT, UNCERTAIN
@@ -17,6 +20,7 @@ class States(NamedTuple):
 
     names: tuple[str, ...]
     values: npt.NDArray[np.int8]
+    findings: tuple[Finding, ...]
 
 
 def of_columns(uri: str, columns: Mapping[str, Sequence[str]], options: PackOptions) -> States:
@@ -36,30 +40,71 @@ def of_columns(uri: str, columns: Mapping[str, Sequence[str]], options: PackOpti
             )
         return MISSING if found is None else found
 
-    names = tuple(name for name in columns if name not in options.drop_labels)
+    alike = {name: labels.plain(name) for name in columns}
+    if len(set(alike.values())) < len(alike):
+        raise UserError(f"{uri}: two labels differ in spelling only: {one_line(', '.join(alike))}")
+    names = _kept(uri, list(columns), options)
     found = [[state(name, i, text) for i, text in enumerate(columns[name])] for name in names]
-    return _checked(uri, names, np.array(found, np.int8).T)
+    return _checked(uri, names, np.array(found, np.int8).T, ())
 
 
-def of_findings(uri: str, values: Sequence[str], separator: str, options: PackOptions) -> States:
+def of_findings(
+    uri: str, values: Sequence[str], known: Sequence[str] | None, options: PackOptions
+) -> States:
     """A label a finding that some row names; a row has those that it names, and no other.
 
-    Nothing, or a name such as `No Finding`, is none at all.
+    Nothing, or a name such as `No Finding`, is none at all. Spellings that differ in case, blanks
+    or underscores only are one label. Where the labels are `known`, other findings are left out.
     """
-    named = [[word.strip() for word in value.split(separator)] for value in values]
+    separator = options.label_separator
+    if not separator:
+        raise UserError("pack.label_separator: must be what joins findings, such as |")
     none = {*labels.MISSING, *labels.NEGATIVE}
-    every = {word for row in named for word in row if labels.plain(word) not in none}
-    names = tuple(sorted(every - set(options.drop_labels)))
-    place = {name: i for i, name in enumerate(names)}
+    rows = [
+        {labels.plain(word): word.strip() for word in value.split(separator)} for value in values
+    ]
+    rows = [{key: word for key, word in row.items() if key not in none} for row in rows]
+    spelled: dict[str, Counter[str]] = {}
+    for row in rows:
+        for key, word in row.items():
+            spelled.setdefault(key, Counter())[word] += 1
+    wanted = {labels.plain(name): name for name in known or ()}
+    every = wanted or {key: words.most_common(1)[0][0] for key, words in spelled.items()}
+    names = _kept(uri, sorted(every.values()) if known is None else list(known), options)
+    place = {key: names.index(name) for key, name in every.items() if name in names}
     found = np.full((len(values), len(names)), ABSENT, np.int8)
-    for i, row in enumerate(named):
-        for word in row:
-            if word in place:
-                found[i, place[word]] = PRESENT
-    return _checked(uri, names, found)
+    for i, row in enumerate(rows):
+        for key in row.keys() & place.keys():
+            found[i, place[key]] = PRESENT
+    return _checked(uri, names, found, tuple(_odd(spelled, set(every))))
 
 
-def _checked(uri: str, names: tuple[str, ...], values: npt.NDArray[np.int8]) -> States:
+def _odd(spelled: Mapping[str, Counter[str]], every: set[str]) -> Iterator[Finding]:
+    for key, words in spelled.items():
+        if key in every and len(words) > 1:
+            message = f"{', '.join(map(repr, words))} are one label: they differ in spelling only"
+            yield Finding(kind="label_spelling", message=one_line(message))
+    left = [words.most_common(1)[0][0] for key, words in spelled.items() if key not in every]
+    if left:
+        message = f"findings that are no label of pack.like are left out: {', '.join(left)}"
+        yield Finding(kind="labels_left_out", message=one_line(message))
+
+
+def _kept(uri: str, names: Sequence[str], options: PackOptions) -> tuple[str, ...]:
+    """The labels without those to leave out; `UserError` where one of these is none."""
+    for name in options.drop_labels:
+        if name not in names:
+            hint = nearest(name, list(names)) or f"; it has {one_line(', '.join(names))}"
+            raise UserError(f"{uri}: pack.drop_labels: no label {one_line(name)}{hint}")
+    return tuple(name for name in names if name not in options.drop_labels)
+
+
+def _checked(
+    uri: str,
+    names: tuple[str, ...],
+    values: npt.NDArray[np.int8],
+    findings: tuple[Finding, ...],
+) -> States:
     if not names:
         raise UserError(f"{uri}: no label is left; name columns in pack.label_columns")
     for name, column in zip(names, values.T, strict=True):
@@ -68,4 +113,7 @@ def _checked(uri: str, names: tuple[str, ...], values: npt.NDArray[np.int8]) -> 
                 f"{uri}: {one_line(name)} is known in no row; leave it out: "
                 f"pack.drop_labels=[{one_line(name)}]"
             )
-    return States(names, values)
+        if PRESENT in column and ABSENT not in column:
+            message = f"{one_line(name)} is absent in no row: it cannot be told from the others"
+            findings = (*findings, Finding(kind="label_never_absent", message=message))
+    return States(names, values, findings)

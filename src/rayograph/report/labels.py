@@ -54,7 +54,7 @@ def _rows(view: EvaluationView) -> Iterator[tuple[str, list[str]]]:
         metrics = view.by_label[label]
         cells = [words.with_interval(metrics, "auroc")]
         cells += [words.written(each, estimate(metrics, each).value) for each in _metrics(view)[1:]]
-        start = words.NONE if point is None else f"{point:.3f}"
+        start = "0.5" if point is None else f"{point:.3f}"
         yield label, [f"{truth.sum():,} of {truth.size:,}", *cells, start]
 
 

@@ -36,7 +36,7 @@ class EvaluationView:
     checkpoints: Sequence[Mapping[str, Any]] = ()  # {"epoch": 3, "metrics": {…}}
     epoch: int | None = None  # of the model that was judged
     by_label: Mapping[str, Metrics] = field(default_factory=dict)
-    operating_points: Sequence[float] | None = None
+    operating_points: tasks.OperatingPoints = None
 
     @property
     def binary(self) -> bool:

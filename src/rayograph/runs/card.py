@@ -11,7 +11,7 @@ from rayograph.config import ModelOptions
 from rayograph.data.manifest import Classes, TaskName
 from rayograph.data.recipe import Recipe, TransformSpec
 from rayograph.errors import UserError, one_line
-from rayograph.task import METRICS
+from rayograph.task import METRICS, OperatingPoints
 
 MODEL = "model.safetensors"  # its name in a checkpoint and in best/
 FORMAT = "rayograph-model-2"
@@ -26,7 +26,7 @@ class ModelCard(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     classes: Classes
     recipe: Recipe
     transform: TransformSpec
-    operating_points: tuple[float, ...] | None
+    operating_points: OperatingPoints
     dataset: str  # URI
     fingerprint: str
     fold: int | None = None  # the one that validated
@@ -67,7 +67,7 @@ def page(card: ModelCard) -> str:
     points = zip(
         tasks.of(card.task, card.classes).pointed, card.operating_points or (), strict=False
     )
-    from_these = ", ".join(f"`{name}` from {point:.3f}" for name, point in points)
+    from_these = ", ".join(f"`{name}` from {p:.3f}" for name, p in points if p is not None)
     threshold = from_these and (
         f"What a film counts as, by its probability: {from_these}; that maximises sensitivity + "
         "specificity on the validation films.\n"

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from rayograph import storage
-from rayograph.task import Estimate
+from rayograph.task import Estimate, OperatingPoints
 
 PREDICTIONS, METRICS, CHECKPOINTS = "predictions.parquet", "metrics.json", "checkpoints.json"
 
@@ -42,7 +42,7 @@ class Evaluation:
     metrics: Mapping[str, Estimate]
     labels: Mapping[str, Mapping[str, Estimate]]
     confusion: list[Any]  # as `Task.confusion` counts
-    operating_points: tuple[float, ...] | None
+    operating_points: OperatingPoints
     model: str
     epoch: int | None  # of the model; None of several together
     dataset: str
@@ -51,6 +51,7 @@ class Evaluation:
     predictions: Any = field(repr=False)  # a pyarrow.Table
     checkpoints: Sequence[Mapping[str, Any]] = ()
     overlap: Overlap | None = None
+    unmatched: Sequence[str] = ()  # classes or labels that only model or dataset has, in words
     models: int = 1  # that were judged together, by the mean of their probabilities
 
     def to_json(self) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from rayograph.task.metric import Column, Floats, Metric
 from rayograph.task.multiclass import Multiclass
 from rayograph.task.multiclass_metrics import AT_THRESHOLD
 from rayograph.task.multilabel import Multilabel
+from rayograph.task.operating import OperatingPoints
 
 __all__ = [
     "ABSENT",
@@ -24,13 +25,12 @@ __all__ = [
     "Judgement",
     "Labels",
     "Metric",
+    "OperatingPoints",
     "Task",
     "check_select",
     "column",
     "of",
 ]
-
-OperatingPoints = tuple[float, ...] | None
 
 
 class Task(Protocol):

@@ -18,7 +18,7 @@ from rayograph.task.multiclass_metrics import (
     confusion,
     metrics,
 )
-from rayograph.task.operating import youden
+from rayograph.task.operating import OperatingPoints, youden
 
 
 class Multiclass:
@@ -72,7 +72,7 @@ class Multiclass:
         return np.log(np.maximum(probabilities, np.finfo(np.float64).tiny))
 
     def decide(
-        self, probabilities: Floats, points: tuple[float, ...] | None = None
+        self, probabilities: Floats, points: OperatingPoints = None
     ) -> npt.NDArray[np.bool_]:
         """The decided class, bool [n, k]: the likeliest, a tie to the lowest index.
 
@@ -82,13 +82,13 @@ class Multiclass:
         decided = probabilities.argmax(axis=1)
         if points is not None:
             (point,) = points
-            if len(self.classes) != 2 or not 0 <= point <= 1:
+            if len(self.classes) != 2 or point is None or not 0 <= point <= 1:
                 asked = f"operating point {point} for {len(self.classes)} classes"
                 raise ValueError(f"{asked}: give a probability from 0 to 1, for two classes")
             decided = (probabilities[:, 1] >= point).astype(np.int64)
         return np.asarray(decided[:, None] == np.arange(probabilities.shape[1]))
 
-    def operating_points(self, labels: Labels, logits: AnyFloats) -> tuple[float, ...] | None:
+    def operating_points(self, labels: Labels, logits: AnyFloats) -> OperatingPoints:
         """Of two classes the probability of class 1 that maximises sensitivity + specificity.
 
         None where a class is missing, and of more classes.
@@ -103,7 +103,7 @@ class Multiclass:
         self,
         labels: Labels,
         logits: AnyFloats,
-        points: tuple[float, ...] | None = None,  # noqa: ARG002
+        points: OperatingPoints = None,  # noqa: ARG002
     ) -> Integers:
         """Counts [k, k] of samples, rows the truth and columns the likeliest class."""
         decisions = self.decide(self.probabilities(logits)).argmax(axis=1)
@@ -119,7 +119,7 @@ class Multiclass:
         labels: Labels,
         logits: AnyFloats,
         patients: Sequence[str],
-        points: tuple[float, ...] | None = None,
+        points: OperatingPoints = None,
         *,
         resamples: int = 1000,
         seed: int = 0,
@@ -151,7 +151,7 @@ class Multiclass:
         return Judgement(found, {})
 
     def predictions(
-        self, logits: AnyFloats, points: tuple[float, ...] | None
+        self, logits: AnyFloats, points: OperatingPoints
     ) -> Mapping[str, npt.NDArray[Any]]:
         """The decided class, whether it is not the negative one, and each class's probability."""
         values = logits.astype(np.float64, copy=False)
@@ -169,9 +169,7 @@ class Multiclass:
         decided = table.column("decision").to_pylist()
         return {name: decided.count(c) for name, c in zip(names, self.classes, strict=True)}
 
-    def _judged(
-        self, labels: Labels, logits: AnyFloats, points: tuple[float, ...] | None
-    ) -> Predictions:
+    def _judged(self, labels: Labels, logits: AnyFloats, points: OperatingPoints) -> Predictions:
         from scipy.special import log_softmax
 
         truth = _checked_truth(labels, logits)

@@ -11,7 +11,7 @@ from rayograph.task.estimate import Estimate, Judgement, multiplicities, percent
 from rayograph.task.labels import ABSENT, MISSING, PRESENT, UNCERTAIN, Labels
 from rayograph.task.metric import Floats, Metric
 from rayograph.task.multilabel_metrics import BY_LABEL, METRICS, LabelPredictions, ResampledLabels
-from rayograph.task.operating import youden
+from rayograph.task.operating import OperatingPoints, youden
 
 EVEN = 0.5  # where validation says nothing of a label's operating point
 
@@ -70,26 +70,26 @@ class Multilabel:
         return np.log(np.maximum(probabilities, tiny)) - np.log(np.maximum(1 - probabilities, tiny))
 
     def decide(
-        self, probabilities: Floats, points: tuple[float, ...] | None = None
+        self, probabilities: Floats, points: OperatingPoints = None
     ) -> npt.NDArray[np.bool_]:
         """Which labels are present, bool [n, k]: from their operating points, else from 0.5."""
-        return np.asarray(probabilities >= np.array(points or [EVEN] * len(self.classes)))
+        least = [EVEN if point is None else point for point in points or [None] * len(self.classes)]
+        return np.asarray(probabilities >= np.array(least))
 
-    def operating_points(self, labels: Labels, logits: AnyFloats) -> tuple[float, ...]:
+    def operating_points(self, labels: Labels, logits: AnyFloats) -> OperatingPoints:
         """Of each label the probability that maximises sensitivity + specificity.
 
-        Over the samples of which it is known; 0.5 where these are all of one kind.
+        Over the samples of which it is known; None where these are all of one kind.
         """
         probabilities = self.probabilities(logits)
         found = []
         for truth, scores in zip(labels.T, probabilities.T, strict=True):
             known = truth >= ABSENT
-            point = youden(truth[known], scores[known]) if known.any() else None
-            found.append(EVEN if point is None else point)
+            found.append(youden(truth[known], scores[known]) if known.any() else None)
         return tuple(found)
 
     def confusion(
-        self, labels: Labels, logits: AnyFloats, points: tuple[float, ...] | None = None
+        self, labels: Labels, logits: AnyFloats, points: OperatingPoints = None
     ) -> npt.NDArray[np.int64]:
         """Counts [k, 2, 2] of samples: of each label rows the truth and columns the decision."""
         decided = self.decide(self.probabilities(logits), points)
@@ -109,7 +109,7 @@ class Multilabel:
         labels: Labels,
         logits: AnyFloats,
         patients: Sequence[str],
-        points: tuple[float, ...] | None = None,
+        points: OperatingPoints = None,
         *,
         resamples: int = 1000,
         seed: int = 0,
@@ -144,7 +144,7 @@ class Multilabel:
         )
 
     def predictions(
-        self, logits: AnyFloats, points: tuple[float, ...] | None
+        self, logits: AnyFloats, points: OperatingPoints
     ) -> Mapping[str, npt.NDArray[Any]]:
         """Of each label its probability, and whether it counts as present."""
         values = logits.astype(np.float64, copy=False)
@@ -161,7 +161,7 @@ class Multilabel:
         return {name: values.count(True) for name, values in decided.items()}
 
     def _judged(
-        self, labels: Labels, logits: AnyFloats, points: tuple[float, ...] | None
+        self, labels: Labels, logits: AnyFloats, points: OperatingPoints
     ) -> LabelPredictions:
         values = checked(logits, 1)
         if labels.shape != logits.shape:

@@ -4,6 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
+OperatingPoints = tuple[float | None, ...] | None  # None of a label: nothing suggests one
 
 
 def youden(truth: npt.NDArray[np.integer], scores: Floats) -> float | None:

@@ -8,7 +8,7 @@ from rayograph import task
 from rayograph.config import RunConfig
 from rayograph.data import order
 from rayograph.data.dataset import Dataset
-from rayograph.errors import UserError
+from rayograph.errors import UserError, one_line
 from rayograph.models.build import build, check, check_weights
 from rayograph.runs.checkpoint import Progress
 from rayograph.runs.folder import RunFolder
@@ -23,6 +23,12 @@ def check_run(config: RunConfig, dataset: Dataset) -> None:
     Weights are read and fitted, and what of them is not taken is logged in a line.
     """
     dataset = dataset.at_fold(config.data.fold)
+    absent = [n for n, counts in dataset.split("train").labels.items() if not counts.present]
+    if absent:  # of a fold; `pack` looks at all of them together
+        raise UserError(
+            f"{dataset.uri}: {one_line(', '.join(absent))} never occurs in training with "
+            f"data.fold={config.data.fold}; pack fewer folds, or leave it out"
+        )
     shape = dataset.transform(config.data).shape
     check(config.model, shape)
     task.check_select(config.train.select, dataset.task)

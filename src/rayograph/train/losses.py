@@ -93,7 +93,8 @@ def _multilabel(config: RunConfig, counts: Counts, device: torch.device) -> Loss
     """`balanced` weights what is present by absent / present, as if both were equally frequent."""
     weights = None
     if config.train.class_weights == "balanced":
-        weights = torch.tensor([c.absent / c.present for c in counts.values()]).to(device)
+        shares = [c.absent / c.present if c.absent else 1.0 for c in counts.values()]
+        weights = torch.tensor(shares).to(device)
     return MaskedCrossEntropy(TARGETS[config.labels.uncertain], weights)
 
 

@@ -11,6 +11,7 @@ from rayograph.data.dataset import Dataset
 from rayograph.data.transforms import Transform
 from rayograph.errors import Diverged
 from rayograph.evaluate import inference
+from rayograph.task import OperatingPoints
 from rayograph.train.world import World
 
 
@@ -19,7 +20,7 @@ class Validation:
     """Each metric (NaN if undefined), and the operating points that the split suggests."""
 
     metrics: Mapping[str, float]
-    operating_points: tuple[float, ...] | None
+    operating_points: OperatingPoints
 
 
 def validate(

@@ -14,9 +14,9 @@ from rayograph.pack.labels import is_missing
 Record = npt.NDArray[np.float32]
 
 
-def original(row: Mapping[str, str]) -> bytes:
-    """A row as bytes: the texts of its columns."""
-    return json.dumps(row, sort_keys=True).encode()
+def original(name: str, row: Mapping[str, str]) -> bytes:
+    """A row as bytes: the texts of its columns, and its name, since equal rows are no copies."""
+    return json.dumps([name, row], sort_keys=True).encode()
 
 
 def decode(data: bytes, recipe: TableRecipe) -> Record:
@@ -24,7 +24,7 @@ def decode(data: bytes, recipe: TableRecipe) -> Record:
 
     A category that the recipe does not know is the place behind its last one.
     """
-    row = json.loads(data)
+    _, row = json.loads(data)
     values = [_number(column, row.get(column.name, "")) for column in recipe.columns]
     with np.errstate(over="ignore"):
         record = np.array(values, np.float32)
@@ -41,7 +41,15 @@ def _number(column: TableColumn, text: str) -> float:
     if column.categories is not None:
         known = column.categories
         return float(known.index(text)) if text in known else float(len(known))
+    value = number(text)
+    if value is None:
+        raise UnusableError(f"{column.name}: {one_line(text)!r} is not a number")
+    return value
+
+
+def number(text: str) -> float | None:
+    """The number that a text is; None of one that is none, such as `1_003`, which Python reads."""
     try:
-        return float(text)
+        return None if "_" in text else float(text)
     except ValueError:
-        raise UnusableError(f"{column.name}: {one_line(text)!r} is not a number") from None
+        return None

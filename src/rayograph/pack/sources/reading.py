@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import re
 import zlib
 from collections import Counter
 from pathlib import PurePosixPath
@@ -17,6 +18,7 @@ from rayograph.errors import UserError, one_line
 
 TEXTS = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz")
 DELIMITERS = ",;\t|"
+QUOTED = re.compile(r'"[^"]*"')
 
 
 def is_table(uri: str) -> bool:
@@ -58,7 +60,7 @@ def _read(uri: str) -> Any:
             return pq.read_table(io.BytesIO(data))
         if uri.lower().endswith(".gz"):
             data = gzip.decompress(data)
-        head = data.removeprefix(b"\xef\xbb\xbf").split(b"\n", 1)[0].decode()
+        head = QUOTED.sub("", _first(data).removeprefix(b"\xef\xbb\xbf").decode())
         delimiter = max(DELIMITERS, key=head.count)
         delimiter = delimiter if delimiter in head else " "
         parse = pyarrow.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
@@ -75,8 +77,11 @@ def _read(uri: str) -> Any:
 
 
 def _first(data: bytes) -> bytes:
-    """The heads of a table alone."""
-    return data.split(b"\n", 1)[0] + b"\n"
+    """The heads of a table alone; they may have line ends within quotes."""
+    end = data.find(b"\n")
+    while end >= 0 and data[:end].count(b'"') % 2:
+        end = data.find(b"\n", end + 1)
+    return (data if end < 0 else data[:end]) + b"\n"
 
 
 def typed(column: Any) -> Any:
@@ -84,6 +89,8 @@ def typed(column: Any) -> Any:
 
     So ids keep their zeros and all their digits. Columns of other types stay as they are.
     """
+    if column.type == pa.uint64():  # of which Python's whole numbers may be no int64
+        column = pc.cast(column, pa.string())
     if column.type != pa.string():
         return column
     empty = pc.equal(column, "")

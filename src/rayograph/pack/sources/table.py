@@ -4,10 +4,13 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+import pyarrow as pa
+
 from rayograph import storage
 from rayograph.config import PackOptions, SourceOptions
+from rayograph.data.dataset import Dataset
 from rayograph.data.manifest import Finding
-from rayograph.data.recipe import Recipe
+from rayograph.data.recipe import Recipe, TableRecipe
 from rayograph.errors import UserError, one_line
 from rayograph.pack.labelling import labelling
 from rayograph.pack.sources import records
@@ -31,7 +34,7 @@ def open_films(uri: str, options: PackOptions) -> Source:
             f"{uri}: a table names its patients: pack.patient_column=COLUMN, or "
             "pack.patient_column=none if each film is its own patient"
         )
-    labels = list(options.label_columns) or [options.label_column]
+    labels = list(options.label_columns) or [options.label_column or "label"]
     table = read_table(uri, [options.path_column, *labels])
     originals = _films(uri, texts(uri, table, options.path_column), options)
     recipe = film_recipe(options)
@@ -41,14 +44,32 @@ def open_films(uri: str, options: PackOptions) -> Source:
 def open_records(uri: str, options: PackOptions) -> Source:
     """Read the records of a table; what is neither label, id, patient nor split is a feature."""
     table = read_table(uri, [])
-    names = [name for name in table.column_names if name not in options.exclude]
-    labels = records.label_columns(names, options)
-    apart = {*labels, options.patient_column, options.split_column, options.id_column}
-    features = {name: texts(uri, table, name) for name in names if name not in apart}
-    recipe, findings = records.recipe_of(uri, features, options)
+    records.check_columns(uri, "pack.exclude", options.exclude, table.column_names)
+    table = table.drop_columns(list(options.exclude))
+    apart = {options.patient_column, options.split_column, options.id_column}
+    names = [name for name in table.column_names if name not in apart]
+    if not names:
+        raise UserError(f"{uri}: no column is left for the label")
+    labels = records.label_columns(uri, names, options)
+    features = {name: texts(uri, table, name) for name in names if name not in labels}
+    findings: tuple[Finding, ...] = ()
+    recipe = _known(options.like)
+    if recipe is None:
+        recipe, findings = records.recipe_of(uri, features, options)
+    features = {each.name: texts(uri, table, each.name) for each in recipe.columns}
     findings += tuple(records.leaks(features, {n: texts(uri, table, n) for n in labels}))
     originals = records.originals(uri, features, records.ids(uri, table, options))
     return _source(uri, table, originals, labels, [], recipe, findings, options)
+
+
+def _known(place: str | None) -> TableRecipe | None:
+    """The recipe of a dataset of records, where one is named; `UserError` of another kind."""
+    if place is None:
+        return None
+    recipe = Dataset.open(place).manifest.recipe
+    if not isinstance(recipe, TableRecipe):
+        raise UserError(f"pack.like={place}: not a dataset of records")
+    return recipe
 
 
 def _source(
@@ -68,7 +89,8 @@ def _source(
     if options.split_column in table.column_names and options.split == "source":
         splits = [_part(uri, text) for text in texts(uri, table, options.split_column)]
     apart = {*paths, *labels, options.patient_column, options.split_column}
-    columns = {n: typed(table.column(n)).to_pylist() for n in table.column_names if n not in apart}
+    kept = {n: typed(table.column(n)) for n in table.column_names if n not in apart}
+    columns = {n: c.to_pylist() for n, c in kept.items() if not pa.types.is_nested(c.type)}
     items = tuple(
         SourceItem(
             sample_id=original.sample_id,
