@@ -107,7 +107,7 @@ def test_workers_share_the_same_batches(cell: tuple[Dataset, tuple[str, ...]]) -
     assert sorted(np.concatenate([rows for rows, *_ in whole]).tolist()) == list(range(split.rows))
 
 
-def test_two_workers_and_a_resumed_run_learn_what_one_does(
+def test_a_resumed_run_learns_what_an_undisturbed_one_does(
     cell: tuple[Dataset, tuple[str, ...]], tmp_path: Path
 ) -> None:
     data, words = cell
@@ -126,15 +126,23 @@ def test_two_workers_and_a_resumed_run_learn_what_one_does(
     assert history(tmp_path / "broken" / "demo") == history(tmp_path / "one" / "demo")
     assert weights(again) == weights(one), "to the bit"
 
-    finish(torchrun(2, tmp_path / "two", data, *words))
-    for row, other in zip(one.history(), history(tmp_path / "two" / "demo"), strict=True):
-        assert row["films_digest"] == other["films_digest"]
-        for name, rounding in ROUNDING.items():
-            assert row[name] == pytest.approx(other[name], rel=rounding)
-
     judged = evaluation.evaluate(one.best_model, None, "test")
     assert judged.films == data.split("test").rows
     assert judged.metrics["auroc"].value > 0.5
+
+
+@pytest.mark.cluster
+@pytest.mark.parametrize("workers", [2, 3])
+def test_several_workers_learn_what_one_does(
+    cell: tuple[Dataset, tuple[str, ...]], workers: int, tmp_path: Path
+) -> None:
+    data, words = cell
+    one = train(words, tmp_path / "one")
+    finish(torchrun(workers, tmp_path / "more", data, *words))
+    for row, other in zip(one.history(), history(tmp_path / "more" / "demo"), strict=True):
+        assert row["films_digest"] == other["films_digest"]
+        for name, rounding in ROUNDING.items():
+            assert row[name] == pytest.approx(other[name], rel=rounding)
 
 
 def weights(run: RunFolder) -> bytes:

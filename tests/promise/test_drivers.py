@@ -121,7 +121,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     return packing(folder / "films", folder / "packed", PackOptions(size=32))
 
 
-@pytest.fixture(params=["disk", "store"])
+@pytest.fixture(params=["disk", pytest.param("store", marks=pytest.mark.cluster)])
 def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     if request.param == "disk":
         yield str(tmp_path / "runs")
@@ -129,7 +129,7 @@ def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         yield f"{request.getfixturevalue('s3')}/{tmp_path.name}"
 
 
-@pytest.mark.parametrize("tries", [1, pytest.param(10, marks=pytest.mark.cluster)])
+@pytest.mark.parametrize("tries", [1, pytest.param(3, marks=pytest.mark.cluster)])
 def test_of_two_drivers_one_goes_on_and_the_other_is_refused(
     tries: int, storage: str, data: Dataset, tmp_path: Path
 ) -> None:

@@ -164,6 +164,6 @@ def _check_labels(
             if source.task != "multiclass":
                 kind, cure = "label", f"pack.drop_labels=[{one_line(name)}] leaves it out"
             raise UserError(
-                f"{source.uri}: the {kind} {one_line(name)} never occurs in training, so it cannot be "
-                f"learned; {cure}"
+                f"{source.uri}: the {kind} {one_line(name)} never occurs in training, so it cannot "
+                f"be learned; {cure}"
             )
