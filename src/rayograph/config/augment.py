@@ -6,7 +6,7 @@ from rayograph.config.base import Options
 
 
 class AugmentOptions(Options):
-    """Random changes of a training film, drawn anew for each film and epoch."""
+    """Random changes of a training film, drawn anew for each film and epoch; records have none."""
 
     scale: tuple[float, float] = (0.85, 1.0)
     """side of the crop as a part of the film, from and to [fraction]"""

@@ -30,7 +30,7 @@ class DataOptions(Options):
     """of a dataset packed in folds, the one for validation; the others are for training [fold]"""
 
     image_size: int = Field(128, ge=16, le=2048)
-    """side of what the model sees [pixels]"""
+    """side of what the model sees (films) [pixels]"""
 
     cache: Annotated[str, AfterValidator(_folder)] | None = None
     """folder on each node's own disk that keeps what was read; null: none, since films of patients

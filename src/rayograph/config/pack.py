@@ -108,7 +108,8 @@ class PackOptions(SourceOptions):
     [words]"""
 
     patient_column: str | None = None
-    """column of patients (tables), or `none` if each film is its own patient [column]"""
+    """column of patients (tables), or `none` if each sample is its own patient; null: as `none` of
+    records, refused of films [column]"""
 
     split_column: str = "split"
     """column of train, val, test (tables); used if the table has it [column]"""

@@ -26,10 +26,12 @@ class TrainOptions(Options):
     """auto: bf16 autocast on GPUs that support it, else float32 [name]"""
 
     class_weights: Literal["none", "balanced"] = "none"
-    """balanced: a film's loss is weighted by its class's inverse frequency [name]"""
+    """balanced: a film's loss is weighted by its class's inverse frequency; of several labels, what
+    is present by absent / present [name]"""
 
     select: str = Field("val_auroc", pattern=r"^val_[a-z0-9_]+$")
-    """metric that chooses the best epoch: val_auroc, val_accuracy, val_loss, … [metric]"""
+    """metric that chooses the best epoch, such as val_auroc or val_loss; not every task has all of
+    them [metric]"""
 
     on_nan: Literal["stop", "skip", "restore"] = "stop"
     """if a loss is not a finite number: stop; skip the step; or restore the last checkpoint's

@@ -64,12 +64,12 @@ def evaluate(
 
 def predict(
     model: Annotated[str, typer.Argument(help="a model file, its folder, or a run")],
-    source: Annotated[str, typer.Argument(help="a film, a folder of films, or a table of paths")],
+    source: Annotated[str, typer.Argument(help="a film, a folder of films, or a table")],
     out: Annotated[str, typer.Argument(help="a file that ends in .parquet or .csv")],
     overrides: Overrides = None,
     as_json: Json = False,
 ) -> None:
-    """Predict new films; count positives and negatives."""
+    """Predict new films or records; count what they are."""
     from rayograph.cluster import session
     from rayograph.evaluate import prediction
     from rayograph.pack import sources

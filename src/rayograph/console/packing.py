@@ -14,12 +14,12 @@ from rayograph.console.words import meaning
 
 
 def pack(
-    source: Annotated[str, typer.Argument(help="class folders, or a CSV or Parquet table")],
+    source: Annotated[str, typer.Argument(help="class folders, or a table")],
     dest: Annotated[str, typer.Argument(help="where the packed dataset goes")],
     overrides: Overrides = None,
     overwrite: Annotated[bool, typer.Option(help="replace a dataset that is there")] = False,
 ) -> None:
-    """Pack films into shards that training can stream."""
+    """Pack films, or records of a table, into shards that training can stream."""
     from rayograph.pack import packing
     from rayograph.pack.sources import open_source
 
