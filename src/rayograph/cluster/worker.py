@@ -58,7 +58,8 @@ def train_loop_per_worker(given: Mapping[str, Any]) -> None:
     opened: list[Dataset] = []
     cache = Cache.of(config.data)
     try:
-        world.agree(lambda: opened.append(Dataset.open(job.dataset, cache)), everyone=True)
+        fold = config.data.fold
+        world.agree(lambda: opened.append(Dataset.open(job.dataset, cache, fold)), everyone=True)
         trainer = start(config, folder, opened[0], reporter, world)
     except UserError as error:
         ray.get(refuse(error))
