@@ -27,14 +27,14 @@ def evaluation(found: "Evaluation") -> str:
     model = f"{found.models} models together"
     if found.epoch is not None:
         model = f"model of epoch {found.epoch}"
-    head = f"{found.split}: {found.films} films{patients}, {model}"
+    head = f"{found.split}: {found.films} {found.noun}{patients}, {model}"
     metrics = _table("metric", "value", "95 % interval")
     for name, estimate in found.metrics.items():
         metrics.add_row(tasks.METRICS[name].title, *_estimate(vars(estimate)))
     parts: list[Any] = [head, *_cautions(found), metrics]
     if found.labels:
         defined = sum(metrics["auroc"].value is not None for metrics in found.labels.values())
-        counted = f"of {len(found.labels)} labels, {defined} have films of both kinds: AUROC"
+        counted = f"of {len(found.labels)} labels, {defined} have {found.noun} of both kinds: AUROC"
         parts += [f"{counted} and the like are the mean over these", _labels(found)]
     else:
         parts += _classes(found)
@@ -62,7 +62,7 @@ def _labels(found: "Evaluation") -> Table:
     """Each label's metrics, and from which probability it counts as present."""
     first, *others = next(iter(found.labels.values()))
     heads = [tasks.METRICS[name].title for name in (first, *others)]
-    table = _table("label", "films", heads[0], "95 % interval", *heads[1:], "from")
+    table = _table("label", found.noun, heads[0], "95 % interval", *heads[1:], "from")
     points = found.operating_points or (None,) * len(found.labels)
     rows = zip(found.labels.items(), found.confusion, points, strict=True)
     for (label, metrics), (_, present), point in rows:

@@ -123,6 +123,7 @@ def _judged(
         trained_on=card.fingerprint,
         predictions=table,
         unmatched=_unmatched(task, dataset),
+        noun=dataset.inputs.noun,
     )
 
 

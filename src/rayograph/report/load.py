@@ -47,4 +47,5 @@ def _evaluations(run: str) -> Iterator[EvaluationView]:
             epoch=found["epoch"],
             by_label=found.get("labels", {}),
             operating_points=found["operating_points"],
+            noun=found["noun"],
         )

@@ -36,6 +36,7 @@ class EvaluationView:
     checkpoints: Sequence[Mapping[str, Any]] = ()  # {"epoch": 3, "metrics": {…}}
     epoch: int | None = None  # of the model that was judged
     by_label: Mapping[str, Metrics] = field(default_factory=dict)
+    noun: str = "films"  # what people call its samples
     operating_points: tasks.OperatingPoints = None
 
     @property
@@ -68,6 +69,11 @@ class RunReport:
     config: Mapping[str, Any]
     history: Sequence[Mapping[str, Any]]
     evaluations: Sequence[EvaluationView]
+
+    @property
+    def noun(self) -> str:
+        """What people call the samples, as far as the evaluations say."""
+        return next((view.noun for view in self.evaluations), "films")
 
 
 def estimate(metrics: Metrics, name: str) -> Estimate:

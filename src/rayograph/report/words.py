@@ -76,7 +76,7 @@ def _counted(view: EvaluationView, name: str) -> str:
     """`76 of 86 films`, where the confusion matrix says so."""
     table = np.asarray(view.confusion, dtype=np.int64)
     if name == "accuracy":
-        return f"{np.trace(table):,} of {table.sum():,} films"
+        return f"{np.trace(table):,} of {table.sum():,} {view.noun}"
     if view.binary and name in ("sensitivity", "specificity"):
         row = 1 if name == "sensitivity" else 0
         return f"{table[row, row]:,} of {table[row].sum():,} {view.classes[row]}"
@@ -97,10 +97,10 @@ def sentence(report: RunReport) -> str:
         epochs = f"{run} of {epochs}"
     parts = [
         "was trained" if report.history else "is to be trained",
-        "on phantom films" if data == "phantom" else f"on films of {data}" if data else "",
-        f"at {size} × {size} pixels" if size else "",
+        "on phantom films" if data == "phantom" else f"on {report.noun} of {data}" if data else "",
+        f"at {size} × {size} pixels" if size and report.noun == "films" else "",
         f"for {_many(epochs, 'epoch')}" if epochs else "",
-        f"in batches of {_many(batch, 'film')}" if batch else "",
+        f"in batches of {_many(batch, report.noun.removesuffix('s'))}" if batch else "",
         f"by {_many(workers, 'worker')}" if workers else "",
     ]
     return " ".join([start, *filter(None, parts)]) + "."

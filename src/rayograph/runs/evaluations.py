@@ -52,6 +52,7 @@ class Evaluation:
     checkpoints: Sequence[Mapping[str, Any]] = ()
     overlap: Overlap | None = None
     unmatched: Sequence[str] = ()  # classes or labels that only model or dataset has, in words
+    noun: str = "films"  # what people call its samples
     models: int = 1  # that were judged together, by the mean of their probabilities
 
     def to_json(self) -> dict[str, Any]:
