@@ -30,8 +30,8 @@ class TrainOptions(Options):
     is present by absent / present [name]"""
 
     select: str = Field("val_auroc", pattern=r"^val_[a-z0-9_]+$")
-    """metric that chooses the best epoch, such as val_auroc or val_loss; not every task has all of
-    them [metric]"""
+    """metric that chooses the best epoch: val_auroc, val_loss, …; not every task has all of them
+    [metric]"""
 
     on_nan: Literal["stop", "skip", "restore"] = "stop"
     """if a loss is not a finite number: stop; skip the step; or restore the last checkpoint's
