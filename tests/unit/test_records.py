@@ -17,6 +17,7 @@ from rayograph.data.dataset import Dataset
 from rayograph.data.recipe import TableTransform
 from rayograph.errors import UserError
 from rayograph.evaluate import evaluation, prediction
+from rayograph.models.build import build, check_weights
 from rayograph.pack import phantom_records
 from rayograph.pack.mapper import one_by_one
 from rayograph.pack.sources import open_source, unlabelled
@@ -80,6 +81,19 @@ def test_new_records_are_predicted_by_the_models_own_recipe(tmp_path: Path) -> N
     assert (counts["unknown categories"], counts["unreadable"]) == (1, 1)
     with pytest.raises(UserError, match="no column version"):
         unlabelled(str(table(tmp_path / "few.csv", "site,age", ["a,1"])), recipe, PackOptions())
+
+
+def test_a_model_of_records_starts_from_other_weights(tmp_path: Path) -> None:
+    options = RunConfig.load("records").model
+    torch.manual_seed(0)
+    other = build(options, (5,), 3)
+    torch.save(other.state_dict(), tmp_path / "w.pth")
+    given = options.model_copy(update={"weights": str(tmp_path / "w.pth")})
+    assert "classifier" in str(check_weights(given, (5,), 2)), "a head of other outputs is told"
+    taken = build(given, (5,), 2)
+    assert torch.equal(taken.features[0].weight, other.features[0].weight)
+    with pytest.raises(UserError, match=r"features\.0\.weight"):
+        build(given, (6,), 2)
 
 
 def numbers(count: int, text: str = "") -> list[str]:

@@ -49,10 +49,11 @@ def fitted(model: nn.Module, options: ModelOptions, family: Family) -> Fitted:
     own = {key: t for key, t in model.state_dict().items() if not key.endswith(COUNTS)}
     found = _without_prefix(_read(options.name, str(options.weights)), own)
     shapes = {key: list(t.shape) for key, t in found.items()}
-    first = f"{family.first_conv}.weight"
-    wanted, got = list(own[first].shape), shapes.get(first, [])
-    if got[1:2] <= [MOST_CHANNELS] and got == [wanted[0], *got[1:2], *wanted[2:]]:
-        found[first] = found[first].sum(dim=1, keepdim=True)
+    if family.first_conv is not None:
+        first = f"{family.first_conv}.weight"
+        wanted, got = list(own[first].shape), shapes.get(first, [])
+        if got[1:2] <= [MOST_CHANNELS] and got == [wanted[0], *got[1:2], *wanted[2:]]:
+            found[first] = found[first].sum(dim=1, keepdim=True)
     fit = {key: found[key] for key in own if key in found and found[key].shape == own[key].shape}
     lacking = [key for key in own if key not in fit and not key.startswith(f"{family.classifier}.")]
     others = [key for key in found if key not in own and not key.endswith(COUNTS)]

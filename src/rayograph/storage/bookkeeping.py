@@ -73,7 +73,7 @@ class Objects(FileSystemHandler):  # type: ignore[misc]
         return pa.PythonFile(_Record(_uri(path)), mode="w")
 
     def _refuse(self, *_: object) -> None:
-        raise NotImplementedError("Ray asks for what it never did: tell us")
+        raise NotImplementedError("not one of the calls that Ray 2.60 makes; report this traceback")
 
     copy_file = move = delete_dir_contents = delete_root_dir_contents = _refuse
     open_append_stream = _refuse
