@@ -613,7 +613,9 @@ def _read_film(folder: Path) -> None:
     (path,) = folder.iterdir()
     for recipe in (ImageRecipe(size=16, resize="crop"), ImageRecipe(size=64, resize="fit")):
         with suppress(pictures.UnusableError):
-            assert pictures.decode(storage.read(str(path)), recipe).shape == (recipe.size,) * 2
+            assert (
+                pictures.decode(storage.read(str(path)), recipe).values.shape == (recipe.size,) * 2
+            )
 
 
 def _read_records(folder: Path) -> None:
@@ -627,7 +629,7 @@ def _decoded(path: str, options: PackOptions) -> None:
     source = open_source(path, options)
     for item in source.items:
         with suppress(UnusableError):
-            assert decode(item.read(), source.recipe).shape == source.recipe.shape
+            assert decode(item.read(), source.recipe).values.shape == source.recipe.shape
 
 
 def _read_table(folder: Path) -> None:

@@ -26,15 +26,15 @@ def test_transparent_pixels_are_black_whatever_colour_they_hide() -> None:
     image = Image.fromarray(GRAY).convert("RGBA")
     hidden = Image.new("RGBA", (40, 96), (255, 255, 255, 0))
     image.paste(hidden, (0, 0))
-    assert pictures.decode(encoded(image), RECIPE)[:, :20].max() <= 8
+    assert pictures.decode(encoded(image), RECIPE).values[:, :20].max() <= 8
 
 
 def test_fit_pads_and_crop_keeps_the_centre() -> None:
     wide = Image.new("L", (200, 100), 100)
     wide.paste(200, (50, 0, 150, 100))
-    cropped = pictures.decode(encoded(wide.point(lambda v: v)), RECIPE.model_copy())[:, 4:-4]
+    cropped = pictures.decode(encoded(wide.point(lambda v: v)), RECIPE.model_copy()).values[:, 4:-4]
     assert (cropped > 190).all()
-    fitted = pictures.decode(encoded(wide), ImageRecipe(size=64, resize="fit"))
+    fitted = pictures.decode(encoded(wide), ImageRecipe(size=64, resize="fit")).values
     assert fitted[:15].max() == 0
     assert fitted[20:44].min() > 80
 
@@ -69,7 +69,7 @@ def test_damaged_bytes_are_a_reason_and_never_a_crash() -> None:
             for place in rng.integers(0, min(len(whole), 400), 6):
                 damaged[place] ^= int(rng.integers(1, 256))
             with contextlib.suppress(pictures.UnusableError):
-                assert pictures.decode(bytes(damaged), RECIPE).shape == (64, 64)
+                assert pictures.decode(bytes(damaged), RECIPE).values.shape == (64, 64)
 
 
 @needs_real_films
@@ -79,7 +79,7 @@ def test_real_nasty_files_give_a_film_or_a_reason() -> None:
         if path.suffix == ".csv":
             continue
         try:
-            good[path.name] = pictures.decode(path.read_bytes(), RECIPE)
+            good[path.name] = pictures.decode(path.read_bytes(), RECIPE).values
         except pictures.UnusableError as error:
             bad[path.name] = str(error)
     assert set(bad) == {

@@ -40,7 +40,9 @@ LOSSY = 5  # gray levels, at the qualities used here
 @cache
 def in_8_bits(pixels: bytes, shape: tuple[int, ...]) -> npt.NDArray[np.int64]:
     """What the film is as a PNG of 8 bits, gray or colour, with alpha or without."""
-    return decode(saved(np.frombuffer(pixels, np.uint8).reshape(shape)), RECIPE).astype(np.int64)
+    return decode(saved(np.frombuffer(pixels, np.uint8).reshape(shape)), RECIPE).values.astype(
+        np.int64
+    )
 
 
 def pngs() -> Iterator[Row]:
@@ -283,7 +285,7 @@ def test_a_film_is_one_picture_in_every_form_or_refused_by_name(
     wrong = []
     for name, file, want, tolerance in rows():
         try:
-            found: Array | str = decode(file, RECIPE)
+            found: Array | str = decode(file, RECIPE).values
         except UnusableError as error:
             found = str(error)
         if isinstance(want, str):

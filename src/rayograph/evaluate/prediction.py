@@ -49,7 +49,7 @@ def predict_chunk(chunk: PredictionChunk) -> Any:
     errors: list[str | None] = []
     for original in chunk.originals:
         try:
-            samples.append(decode(original.read(), model.card.recipe))
+            samples.append(decode(original.read(), model.card.recipe).values)
             errors.append(None)
         except (UnusableError, storage.NotFoundError) as error:
             errors.append(str(error))

@@ -86,7 +86,7 @@ def scan_chunk(task: ScanTask) -> ScannedChunk:
             original = item.read()
             digest = hashlib.sha256(original).hexdigest()
             if samples is not None:
-                samples[i] = decode(original, task.recipe)
+                samples[i] = decode(original, task.recipe).values
         except storage.NotFoundError:
             problem = f"no such file: {item.uri}"
         except UnusableError as error:

@@ -86,7 +86,7 @@ def _decoded(task: ShardTask) -> tuple[list[int], dict[int, str], Samples]:
     samples = np.empty((len(task.items), *task.inputs.shape), task.inputs.dtype)
     for i, item in enumerate(task.items):
         try:
-            samples[len(kept)] = decode(item.read(), task.recipe)
+            samples[len(kept)] = decode(item.read(), task.recipe).values
             kept.append(i)
         except UnusableError as error:
             rejected[i] = str(error)

@@ -10,6 +10,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from rayograph.data.recipe import ImageRecipe
 from rayograph.errors import one_line
+from rayograph.pack.decode.decoded import Decoded
 from rayograph.pack.decode.errors import UnusableError
 from rayograph.pack.decode.forms import FORMATS, Form, form_of, why_not
 
@@ -20,8 +21,8 @@ MAX_SIDE = 65_535  # Pillow takes 48 bytes for each pixel of a side that it shri
 Film = npt.NDArray[np.uint8]
 
 
-def decode(original: bytes, recipe: ImageRecipe) -> Film:
-    """The film of an original file's bytes: uint8 [size, size].
+def decode(original: bytes, recipe: ImageRecipe) -> Decoded:
+    """The film of an original file's bytes, uint8 [size, size], and its size as it came.
 
     Raises `UnusableError` where there is no usable picture.
     """
@@ -37,7 +38,9 @@ def decode(original: bytes, recipe: ImageRecipe) -> Film:
         raise UnusableError(one_line(error)) from None
     if film.min() == film.max():
         raise UnusableError("one flat gray, no picture")
-    return film
+    metadata = {"format": image.format, "mode": image.mode}
+    width, height = upright.size
+    return Decoded(film, {"width": width, "height": height, **metadata})
 
 
 def _open(original: bytes) -> tuple[Image.Image, Form]:

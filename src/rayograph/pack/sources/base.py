@@ -39,9 +39,21 @@ class SourceItem(Original):
     """One original that a source names; `labels` [k] are 1, 0, -1 (uncertain), -2 (missing)."""
 
     labels: tuple[int, ...]
-    patient_id: str
+    patient_id: str | None  # None: whom the film's own header names, else the film itself
     split: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Awaiting:
+    """Rows of a table that name films by what is in their headers, which are read later.
+
+    `rows` has what a row says, by the value of `keyword`, a DICOM identifier; one row may be of
+    several films, such as those of one study.
+    """
+
+    keyword: str
+    rows: Mapping[str, SourceItem] = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -55,6 +67,7 @@ class Source:
     recipe: Recipe
     findings: tuple[Finding, ...] = ()
     ignored: Mapping[str, int] = field(default_factory=dict)
+    awaiting: Awaiting | None = None  # the items then have no labels yet
 
     @property
     def fixes_split(self) -> bool:
