@@ -3,10 +3,11 @@
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -21,7 +22,7 @@ from rayograph.data.recipe import ImageRecipe
 from rayograph.errors import Failure, UserError
 from rayograph.pack import phantom
 from rayograph.pack.decode import pictures
-from rayograph.pack.packing import pack, rows_per_batch
+from rayograph.pack.packing import rows_per_batch
 from rayograph.pack.sources import open_source
 from tests import conftest
 from tests.conftest import SHARED, needs_real_films
@@ -108,17 +109,56 @@ def test_a_truncated_film_is_rejected_and_nothing_else_is_lost(few: Path, tmp_pa
         packing(few, tmp_path / "e", SMALL.model_copy(update={"max_rejected": 0}))
 
 
-def test_jpegs_are_made_of_samples_that_ray_lends_read_only(few: Path, tmp_path: Path) -> None:
-    def lending(what: str, function: Callable[[Any], Any], items: Sequence[Any]) -> Iterator[Any]:
-        for item in items:
-            if what == "packing":
-                item.samples.setflags(write=False)
-            yield function(item)
+KILLED = """
+import sys
+from rayograph.config import PackConfig
+from rayograph.pack.mapper import one_by_one
+from rayograph.pack.packing import pack
+from rayograph.pack.sources import open_source
 
-    options = SMALL.model_copy(update={"codec": "jpeg"})
-    lent = pack(open_source(str(few), options), str(tmp_path / "lent"), options, lending)
-    own = packing(few, tmp_path / "own", options)
-    assert lent.fingerprint == own.manifest.fingerprint
+options = PackConfig.load(None, sys.argv[3:]).pack
+pack(open_source(sys.argv[1], options), sys.argv[2], options, one_by_one, False, print)
+"""
+
+
+def test_a_killed_pack_goes_on_and_ends_as_if_it_had_not_been(films: Path, tmp_path: Path) -> None:
+    """Killed when it has left some chunks, and some shards; what was left is not read again."""
+    words = ["pack.size=64", "pack.codec=jpeg", "pack.shard_bytes=1000000"]
+    command = [sys.executable, "-c", KILLED, str(films), str(tmp_path / "d"), *words]
+    for left in ("*.seen", "train-*.json"):
+        before = len(list((tmp_path / "d").glob(f".pack/{left}")))
+        process = subprocess.Popen(command)
+        while len(list((tmp_path / "d").glob(f".pack/{left}"))) < before + 2:
+            assert process.poll() is None
+            time.sleep(0.002)
+        process.kill()
+        process.wait()
+    kept = len(list((tmp_path / "d").glob(".pack/*.seen")))
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert f"{min(kept * 128, 1600)} were read by a pack that was interrupted" in said
+    options = PackConfig.load(None, words).pack
+    packing(films, tmp_path / "whole", options)
+    first, other = (
+        {path.relative_to(top): path.read_bytes() for path in top.rglob("*") if path.is_file()}
+        for top in (tmp_path / "d", tmp_path / "whole")
+    )
+    name = Path(dataset.MANIFEST)
+    manifests = [json.loads(files.pop(name)) for files in (first, other)]
+    assert first == other
+    assert [manifest.pop("name") for manifest in manifests] == ["d", "whole"]
+    assert manifests[0] == manifests[1]
+
+
+def test_a_film_that_was_written_after_it_was_read_is_read_again(few: Path, tmp_path: Path) -> None:
+    strict = SMALL.model_copy(update={"max_rejected": 0})
+    victim = sorted(few.rglob("*.png"))[7]
+    good = victim.read_bytes()
+    victim.write_bytes(b"")
+    with pytest.raises(UserError, match="zero bytes"):
+        packing(few, tmp_path / "d", strict)
+    victim.write_bytes(good)
+    found = packing(few, tmp_path / "d", strict)
+    assert sum(part.rows for part in found.manifest.parts.values()) == 60
 
 
 def test_a_dataset_is_not_overwritten_unless_asked_and_then_only_its_own_files(

@@ -54,9 +54,10 @@ class PackOptions(SourceOptions):
     """source: its own parts, or cut where it has none; test: every film is a test film, to judge
     models by: one class is enough, and the model says which is negative [name]"""
 
-    val: Literal["source", "cut", "merge_and_cut"] = "source"
+    val: Literal["source", "cut", "merge_and_cut", "none"] = "source"
     """validation films: the source's own part (cut from training if it has none), cut from
-    training, or the source's own merged into training and then cut [name]"""
+    training, the source's own merged into training and then cut, or none: all but the test films
+    are trained on, and the last epoch is the model [name]"""
 
     val_fraction: float = Field(0.15, gt=0, lt=1)
     """share of training patients that a cut takes (a source without parts is cut 70/15/15)
@@ -78,6 +79,13 @@ class PackOptions(SourceOptions):
 
     patient_pattern: str | None = None
     """regular expression on a film's path; its first group is the patient (folders) [regex]"""
+
+    views: tuple[str, ...] = ()
+    """views to keep, such as [PA, AP], where a film's view is known; none: all [views]"""
+
+    identifiers: Literal["hash", "keep"] = "hash"
+    """patients, study dates and names of DICOM films: salted hashes (by RAYOGRAPH_SALT), or kept as
+    they are, for published films only, whose identifiers are made up [name]"""
 
     task: Literal["multiclass", "multilabel"] = "multiclass"
     """multiclass: a film has exactly one class; multilabel: each of several labels is present or

@@ -20,17 +20,17 @@ def pack(
     overwrite: Annotated[bool, typer.Option(help="replace a dataset that is there")] = False,
 ) -> None:
     """Pack films, or records of a table, into shards that training can stream."""
-    from rayograph.pack import packing
+    from rayograph.pack import checks, packing
     from rayograph.pack.sources import open_source
 
     options = PackConfig.load(None, overrides or []).pack
-    packing.check(dest, overwrite)
+    checks.vacant(dest, overwrite)
     films = open_source(source, options)
     from rayograph.cluster import session
 
     with storage.held(dest, "dataset"), session.connected(1):
         mapper = with_progress(session.parallel_map)
-        manifest = packing.pack(films, dest, options, mapper, overwrite)
+        manifest = packing.pack(films, dest, options, mapper, overwrite, say.print)
     counts = ", ".join(f"{name} {part.rows}" for name, part in manifest.parts.items())
     say.print(f"packed {counts} {manifest.inputs.noun} into {storage.absolute(dest)}")
     if set(manifest.parts) == {"test"}:

@@ -1,63 +1,68 @@
 """What lies beside the shards, for people and other programs: two tables and a picture."""
 
 import io
-import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
 from rayograph import task as tasks
-from rayograph.data.dataset import CONTACT_SHEET
 from rayograph.data.manifest import Manifest
 from rayograph.pack.describe import PackedSample
-from rayograph.pack.shard import Packed
-from rayograph.pack.sources import Source
+from rayograph.pack.samples import Rejection
 
+LOOK, ORIGIN = "difference_hash", "origin"
 RESERVED = ("labels", "logits")  # columns of predictions.parquet, which has the index's, too
-SHEET_COLUMNS, SHEET_ROWS, SHEET_FILM = 12, 6, 96
+SHEET_COLUMNS, SHEET_FILMS, SHEET_FILM = 12, 72, 96
 
 
-def index(samples: Sequence[PackedSample], manifest: Manifest) -> bytes:
-    """`index.parquet`: a row a sample without its values, the source's other columns included."""
-    labels = np.stack([sample.labels for sample in samples])
+def index(packed: Sequence[PackedSample], manifest: Manifest) -> bytes:
+    """`index.parquet`: a row a sample without its values, all other columns included."""
+    samples = [each.sample for each in packed]
+    labels = np.array([sample.labels for sample in samples], np.int8)
     columns: dict[str, Any] = {
-        "sample_id": [sample.item.sample_id for sample in samples],
-        "patient_id": [sample.item.patient_id for sample in samples],
-        "part": [sample.part for sample in samples],
-        "shard": [sample.shard for sample in samples],
+        "sample_id": [sample.sample_id for sample in samples],
+        "patient_id": [sample.patient_id for sample in samples],
+        "part": [each.part for each in packed],
+        "shard": [each.shard for each in packed],
         **tasks.of(manifest.task, manifest.classes).columns(labels),
-        "source": [sample.item.uri for sample in samples],
+        "source": [sample.source for sample in samples],
         "sha256": [sample.sha256 for sample in samples],
+        LOOK: pa.array([sample.look for sample in samples], pa.uint64()),
     }
-    for name in samples[0].item.metadata:
+    if any(sample.origin for sample in samples):
+        columns[ORIGIN] = pa.array([sample.origin for sample in samples], pa.string())
+    for name in dict.fromkeys(name for sample in samples for name in sample.metadata):
         key = name
         while key in columns or key in RESERVED:
             key = f"source_{key}"
-        columns[key] = [sample.item.metadata[name] for sample in samples]
+        columns[key] = _column([sample.metadata.get(name) for sample in samples])
     return _parquet(pa.table(columns))
 
 
-def rejections(source: Source, reasons: Mapping[str, str]) -> bytes:
+def _column(values: list[Any]) -> Any:
+    """Values of one kind, or as texts, where a table and headers say it in two kinds."""
+    try:
+        return pa.array(values)
+    except pa.ArrowException:
+        return pa.array([None if value is None else str(value) for value in values], pa.string())
+
+
+def rejections(rejected: Sequence[Rejection]) -> bytes:
     """`rejected.parquet`: every original that could not be used, with the reason."""
-    uris = {item.sample_id: item.uri for item in source.items}
     columns = {
-        "sample_id": pa.array(list(reasons), pa.string()),
-        "source": pa.array([uris[name] for name in reasons], pa.string()),
-        "reason": pa.array(list(reasons.values()), pa.string()),
+        name: pa.array([getattr(each, name) for each in rejected], pa.string())
+        for name in ("sample_id", "source", "reason")
     }
     return _parquet(pa.table(columns))
 
 
-def contact_sheet(results: Sequence[Packed]) -> dict[str, bytes]:
-    """`contact_sheet.png`, the first packed films side by side; none of what cannot be seen."""
-    every = (thumb for packed in results for thumb in packed.thumbs)
-    thumbs = list(itertools.islice(every, SHEET_COLUMNS * SHEET_ROWS))
-    if not thumbs:
-        return {}
+def contact_sheet(thumbs: npt.NDArray[np.uint8]) -> bytes:
+    """`contact_sheet.png`: thumbnails [n, 64, 64] side by side."""
     rows = -(-len(thumbs) // SHEET_COLUMNS)
     sheet = Image.new("L", (SHEET_COLUMNS * SHEET_FILM, rows * SHEET_FILM))
     for i, thumb in enumerate(thumbs):
@@ -67,7 +72,7 @@ def contact_sheet(results: Sequence[Packed]) -> dict[str, bytes]:
         sheet.paste(picture, (column * SHEET_FILM + 1, row * SHEET_FILM + 1))
     out = io.BytesIO()
     sheet.save(out, "PNG")
-    return {CONTACT_SHEET: out.getvalue()}
+    return out.getvalue()
 
 
 def _parquet(table: Any) -> bytes:

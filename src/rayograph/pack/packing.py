@@ -6,7 +6,8 @@ Each step over the originals goes through a `Mapper`: Ray's on a cluster, one by
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -19,63 +20,67 @@ from rayograph.data.inputs.records import RecordInputs
 from rayograph.data.manifest import Manifest
 from rayograph.data.order import LANES
 from rayograph.data.recipe import Recipe, TableRecipe
-from rayograph.errors import UserError, one_line
-from rayograph.pack import describe, documents, split
+from rayograph.pack import checks, describe, documents, lookalikes, pseudonyms, split
+from rayograph.pack.describe import PackedSample
+from rayograph.pack.identify import Identified, identified
 from rayograph.pack.mapper import Mapper
-from rayograph.pack.scan import Scanned, scan
+from rayograph.pack.samples import Sample
+from rayograph.pack.scan import FOLDER, Scan, scan
 from rayograph.pack.shard import ShardTask, write_shard
-from rayograph.pack.sources import Source, SourceItem
-from rayograph.task import PRESENT
+from rayograph.pack.sources import Source
 
 SMALLEST_BATCH, LARGEST_BATCH, LARGEST_BYTES = 16, 128, 1024**2
 
 
-def check(dest: str, overwrite: bool) -> None:
-    """Raise `UserError` where `dest` holds a packed dataset that is not to be replaced."""
-    if not overwrite and storage.exists(storage.join(storage.absolute(dest), dataset.MANIFEST)):
-        raise UserError(
-            f"{dest}: holds a packed dataset already; choose another place or --overwrite"
-        )
-
-
 def pack(
-    source: Source, dest: str, options: PackOptions, mapper: Mapper, overwrite: bool = False
+    source: Source,
+    dest: str,
+    options: PackOptions,
+    mapper: Mapper,
+    overwrite: bool = False,
+    note: Callable[[str], object] = lambda _: None,
 ) -> Manifest:
-    """Pack a source into `dest` and return its manifest.
+    """Pack a source into `dest` and return its manifest; what is worth a word goes to `note`.
 
-    Raises `UserError` where `dest` holds a dataset already, a class never occurs in training (of a
-    source that is to be trained on), or more originals are of no use than `pack.max_rejected`.
+    A pack that was interrupted goes on: what it has read is not read again. Raises `UserError`
+    where `dest` holds a dataset already, a class never occurs in training (of a source that is to
+    be trained on), or more originals are of no use than `pack.max_rejected`.
     """
     dest = storage.absolute(dest)
-    check(dest, overwrite)
+    checks.vacant(dest, overwrite)
     inputs = _inputs(source.recipe, options)
-    scanned = scan(source.items, source.recipe, inputs, mapper)
-    rejected = {name: found.problem for name, found in scanned.items() if found.problem}
-    _check_rejected(rejected, len(source.items), options)
-    usable = [item for item in source.items if item.sample_id not in rejected]
-    parts = split.assign(source, usable, [scanned[i.sample_id].sha256 for i in usable], options)
-    pairs = list(zip(usable, parts, strict=True))
-    if options.split == "source":
-        _check_labels(source, pairs, rejected)
-    tasks = list(_tasks(dest, pairs, scanned, inputs, source.recipe, options))
-    storage.delete([storage.join(dest, dataset.MANIFEST)])  # until the new one, nothing is valid
-    results = list(mapper("packing", write_shard, tasks))
-    for one, packed in zip(tasks, results, strict=True):
-        rejected |= {one.items[i].sample_id: reason for i, reason in packed.rejected.items()}
-    _check_rejected(rejected, len(source.items), options)
-    samples = describe.stored(tasks, results, scanned)
-    if options.split == "source":
-        _check_labels(source, [(sample.item, sample.part) for sample in samples], rejected)
-    manifest = describe.manifest(dest, source, inputs, samples, results, rejected)
-    for name, data in {
-        dataset.INDEX: documents.index(samples, manifest),
-        dataset.REJECTED: documents.rejections(source, rejected),
-        **documents.contact_sheet(results),
-        dataset.MANIFEST: json.dumps(manifest.model_dump(mode="json"), indent=1).encode(),
-    }.items():  # the manifest last: it is what makes the rest valid
-        storage.write(storage.join(dest, name), data)
+    salt = pseudonyms.chosen(source, options)
+    with tempfile.TemporaryFile() as thumbs:
+        seen = scan(source, inputs, dest, salt, mapper, thumbs)
+        if seen.read < len(source.items):
+            note(f"{len(source.items) - seen.read} were read by a pack that was interrupted")
+        found = identified(source, seen, options, salt)
+        checks.rejected(found, options)
+        alike = _alike(found.samples, seen)
+        parts = split.assign(found.source, found.samples, alike, options)
+        pairs = list(zip(found.samples, parts, strict=True))
+        if options.split == "source":
+            checks.labels(found, pairs)
+        tasks = list(_tasks(dest, pairs, seen, inputs, options))
+        storage.delete([storage.join(dest, dataset.MANIFEST)])  # until the new one, none is valid
+        results = list(mapper("packing", write_shard, tasks))
+        packed = describe.stored(found.samples, tasks)
+        manifest = describe.manifest(dest, found, inputs, packed, results, alike, options)
+        _finish(dest, found, packed, seen, manifest)
     _remove_stale(dest, manifest)
     return manifest
+
+
+def _alike(samples: Sequence[Sample], seen: Scan) -> list[tuple[str, str]]:
+    """The names of each two samples that look the same."""
+    visible = np.array([i for i, each in enumerate(samples) if each.look is not None], np.int64)
+    if not len(visible):
+        return []
+    hashes = np.array([samples[i].look for i in visible], np.uint64)
+    thumbs = seen.thumbs(np.array([samples[i].row for i in visible], np.int64))
+    pairs = lookalikes.near_identical((hashes, hashes), (thumbs, thumbs))
+    names = [samples[i].sample_id for i in visible]
+    return [(names[i], names[j]) for i, j in pairs if i < j]
 
 
 def _inputs(recipe: Recipe, options: PackOptions) -> Inputs:
@@ -101,10 +106,9 @@ def rows_per_batch(training_samples: int, sample_bytes: int) -> int:
 
 def _tasks(
     dest: str,
-    pairs: Sequence[tuple[SourceItem, str]],
-    scanned: Mapping[str, Scanned],
+    pairs: Sequence[tuple[Sample, str]],
+    seen: Scan,
     inputs: Inputs,
-    recipe: Recipe,
     options: PackOptions,
 ) -> Iterator[ShardTask]:
     """Shards of each part, its samples in a seeded random order."""
@@ -113,57 +117,59 @@ def _tasks(
     batch_rows = rows_per_batch(training, sample_bytes)
     shard_rows = max(1, options.shard_bytes // sample_bytes // batch_rows) * batch_rows
     for name in split.order({part for _, part in pairs}):
-        rows = [item for item, part in pairs if part == name]
-        rows.sort(key=lambda item: _rank(options.seed, item.sample_id))
+        rows = [sample for sample, part in pairs if part == name]
+        rows.sort(key=lambda sample: _rank(options.seed, sample.sample_id))
         for number, start in enumerate(range(0, len(rows), shard_rows)):
-            items = tuple(rows[start : start + shard_rows])
-            kept = [s for item in items if (s := scanned[item.sample_id].sample) is not None]
-            samples = np.stack(kept) if kept else None
-            labels = np.array([item.labels for item in items], np.int8)
-            yield ShardTask(dest, name, number, items, samples, labels, inputs, recipe, batch_rows)
+            own = rows[start : start + shard_rows]
+            yield ShardTask(
+                dest=dest,
+                part=name,
+                number=number,
+                ids=tuple(sample.sample_id for sample in own),
+                patients=tuple(sample.patient_id for sample in own),
+                locations=tuple(seen.location(sample.row) for sample in own),
+                labels=np.array([sample.labels for sample in own], np.int8),
+                inputs=inputs,
+                batch_rows=batch_rows,
+            )
 
 
 def _rank(seed: int, name: str) -> bytes:
     return hashlib.sha256(f"{seed}:{name}".encode()).digest()
 
 
+def _finish(
+    dest: str,
+    found: Identified,
+    packed: Sequence[PackedSample],
+    seen: Scan,
+    manifest: Manifest,
+) -> None:
+    """Write what lies beside the shards, the manifest last: it is what makes the rest valid."""
+    documents_of = {
+        dataset.INDEX: documents.index(packed, manifest),
+        dataset.REJECTED: documents.rejections(found.rejected),
+        **_pictures(packed, seen),
+        dataset.MANIFEST: json.dumps(manifest.model_dump(mode="json"), indent=1).encode(),
+    }
+    for name, data in documents_of.items():
+        storage.write(storage.join(dest, name), data)
+
+
+def _pictures(packed: Sequence[PackedSample], seen: Scan) -> dict[str, bytes]:
+    """What packed films look like."""
+    rows = [each.sample.row for each in packed if each.sample.look is not None]
+    if not rows:
+        return {}
+    thumbs = seen.thumbs(np.array(rows[: documents.SHEET_FILMS], np.int64))
+    return {dataset.CONTACT_SHEET: documents.contact_sheet(thumbs)}
+
+
 def _remove_stale(dest: str, manifest: Manifest) -> None:
-    """Delete shards that an earlier or an interrupted pack left here."""
+    """Delete what this pack or an interrupted one left here, and shards of an earlier one."""
     current = {shard.path for part in manifest.parts.values() for shard in part.shards}
     for entry in list(storage.listing(dest)):
         name = entry.uri.removeprefix(storage.join(dest, ""))
-        if name.endswith(".arrows") and name not in current and dataset.OWN.fullmatch(name):
+        stale = name.endswith(".arrows") and name not in current and dataset.OWN.fullmatch(name)
+        if stale or name.startswith(f"{FOLDER}/"):
             storage.delete([entry.uri])
-
-
-def _check_rejected(rejected: Mapping[str, str], films: int, options: PackOptions) -> None:
-    limit = max(10, films // 100) if options.max_rejected is None else options.max_rejected
-    if len(rejected) > limit or len(rejected) == films:
-        name, reason = next(iter(rejected.items()))
-        rule = f", more than {limit} (pack.max_rejected)" if len(rejected) < films else ""
-        raise UserError(
-            f"{len(rejected)} of {films} films cannot be used{rule}; the first is {name}: {reason}"
-        )
-
-
-def _check_labels(
-    source: Source, pairs: Sequence[tuple[SourceItem, str]], rejected: Mapping[str, str]
-) -> None:
-    """Raise `UserError` for a class or label that never occurs where models are trained."""
-    training = [item.labels for item, part in pairs if part not in ("val", "test")]
-    occurs = (np.array(training, np.int8).reshape(-1, len(source.classes)) == PRESENT).any(axis=0)
-    for i, name in enumerate(source.classes):
-        if not occurs[i]:
-            own = [item.sample_id for item in source.items if item.labels[i] == PRESENT]
-            if own and all(sample in rejected for sample in own):
-                raise UserError(
-                    f"{source.uri}: none of the {len(own)} films of {name} can be used; the first "
-                    f"is {own[0]}: {rejected[own[0]]}"
-                )
-            kind, cure = "class", "give it training films or leave it out"
-            if source.task != "multiclass":
-                kind, cure = "label", f"pack.drop_labels=[{one_line(name)}] leaves it out"
-            raise UserError(
-                f"{source.uri}: the {kind} {one_line(name)} never occurs in training, so it cannot "
-                f"be learned; {cure}"
-            )

@@ -1,96 +1,272 @@
-"""One look at every original, before anything is decided: its hash, and its sample if it is kept.
+"""Every original is read and decoded once, before anything is decided, and what it gave is kept.
 
-An original is read once where all samples fit into memory together: then they are decoded here and
-wait for their place in a shard. Of larger sources only the hash is taken, and each original is read
-again when its shard is written.
+A task reads some originals and leaves two objects below `DEST/.pack/`: their samples, a record
+batch each, and last a table of what was seen (`SEEN`). So a pack that was interrupted goes on: what
+a table is there for is not read again. Memory holds the tables, and no samples.
 """
 
 import hashlib
-import math
+import io
+import json
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
 
 from rayograph import storage
-from rayograph.data.inputs import Inputs, Samples
+from rayograph.data.inputs import Inputs
 from rayograph.data.recipe import Recipe
-from rayograph.pack.decode import UnusableError, decode
+from rayograph.errors import Failure, UserError
+from rayograph.pack.decode import Decoded, UnusableError, decode, private_values
+from rayograph.pack.lookalikes import THUMB, looks
 from rayograph.pack.mapper import Mapper
-from rayograph.pack.sources import Original, SourceItem
+from rayograph.pack.pseudonyms import Pseudonyms, missing
+from rayograph.pack.sources import Original, Source, SourceItem
 
+FOLDER = ".pack"
 CHUNK = 128  # originals of one task
-SHARE = 0.25  # of the memory that is free, for samples that wait
-
-
-@dataclass(frozen=True)
-class Scanned:
-    """What one read of an original gave: its sha256, its sample if kept, or why it is of no use."""
-
-    sha256: str
-    sample: Samples | None
-    problem: str | None
+AHEAD = 8  # originals of one task that are read while others are decoded
+STUDY = {"StudyDate": "study_date", "StudyInstanceUID": "study"}  # metadata, as pseudonyms
+SEEN = pa.schema(
+    [
+        ("sample_id", pa.string()),  # its name, without what tells who the patient is
+        ("source", pa.string()),
+        ("origin", pa.string()),  # the pseudonym of the place, where it was scrubbed
+        ("sha256", pa.string()),
+        ("problem", pa.string()),  # why it is of no use
+        ("patient", pa.string()),
+        ("key", pa.string()),  # of the identifier by which a table's rows name films
+        ("metadata", pa.string()),  # JSON
+        ("look", pa.uint64()),  # the difference hash
+        ("thumb", pa.binary()),
+        ("offset", pa.int64()),  # where its record batch lies
+        ("bytes", pa.int64()),
+    ]
+)
 
 
 @dataclass(frozen=True)
 class ScanTask:
-    """Originals for one process."""
+    """Originals for one process; `place` is what its two objects are called, but for the suffix."""
 
+    place: str
     originals: tuple[Original, ...]
     recipe: Recipe
     inputs: Inputs
-    keep: bool
+    keyword: str | None
+    pseudonyms: Pseudonyms | None
+    done: bool  # its table was there when the pack began
 
 
-@dataclass(frozen=True)
-class ScannedChunk:
-    """Those of a task: `samples` [n, *shape] in one piece, which travels faster than n pieces."""
+class Location(NamedTuple):
+    """Where the record batch of one sample lies."""
 
-    sha256: list[str]
-    problems: list[str | None]
-    samples: Samples | None = field(repr=False)
+    uri: str
+    offset: int
+    bytes: int
 
-    def each(self) -> Iterator[Scanned]:
-        """One after the other."""
-        samples = [None] * len(self.sha256) if self.samples is None else self.samples
-        return map(Scanned, self.sha256, samples, self.problems)
+
+class Scan:
+    """What was seen of all originals, a row each in their order."""
+
+    def __init__(self, rows: Any, places: Sequence[str], thumbs: BinaryIO, read: int) -> None:
+        self.rows = rows  # as `SEEN`, without thumbnails
+        self.read = read  # originals that were read now, not by a pack that was interrupted
+        self._places = places
+        self._thumbs = thumbs
+
+    def location(self, row: int) -> Location:
+        """Where the sample of a usable original lies."""
+        offset, size = (self.rows.column(name)[row].as_py() for name in ("offset", "bytes"))
+        return Location(f"{self._places[row // CHUNK]}.samples", offset, size)
+
+    def thumbs(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
+        """The thumbnails uint8 [n, 64, 64] of some rows."""
+        file, size = self._thumbs.fileno(), THUMB**2
+        data = b"".join(os.pread(file, size, int(row) * size) for row in rows)
+        return np.frombuffer(data, np.uint8).reshape(len(rows), THUMB, THUMB)
 
 
 def scan(
-    items: Sequence[SourceItem], recipe: Recipe, inputs: Inputs, mapper: Mapper
-) -> dict[str, Scanned]:
-    """What was seen of each item, by its id; samples are kept where memory holds all of them."""
-    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    keep = len(items) * math.prod(inputs.shape) * inputs.dtype.itemsize <= SHARE * free
-    chunks = [items[i : i + CHUNK] for i in range(0, len(items), CHUNK)]
-    tasks = [
-        ScanTask(tuple(_bare(item) for item in chunk), recipe, inputs, keep) for chunk in chunks
-    ]
-    found = (scanned for chunk in mapper("reading", scan_chunk, tasks) for scanned in chunk.each())
-    return {item.sample_id: scanned for item, scanned in zip(items, found, strict=True)}
+    source: Source,
+    inputs: Inputs,
+    dest: str,
+    pseudonyms: Pseudonyms | None,
+    mapper: Mapper,
+    thumbs: BinaryIO,
+) -> Scan:
+    """Read and decode every original of a source that no interrupted pack into `dest` has read.
+
+    Thumbnails go to the file `thumbs`, which must stay open as long as the scan is used.
+    """
+    folder = storage.join(dest, FOLDER)
+    there = {entry.uri for entry in storage.listing(folder)}
+    keyword = source.awaiting.keyword if source.awaiting else None
+    tasks = []
+    for start in range(0, len(source.items), CHUNK):
+        originals = tuple(_bare(item) for item in source.items[start : start + CHUNK])
+        place = storage.join(folder, _key(originals, source.recipe, inputs, keyword, pseudonyms))
+        done = f"{place}.seen" in there
+        task = ScanTask(place, originals, source.recipe, inputs, keyword, pseudonyms, done)
+        tasks.append(task)
+    tables, read = [], 0
+    for task, seen in zip(tasks, mapper("reading", scan_chunk, tasks), strict=True):
+        thumbs.writelines(
+            thumb or bytes(THUMB**2) for thumb in seen.rows.column("thumb").to_pylist()
+        )
+        tables.append(seen.rows.drop_columns("thumb"))
+        read += len(task.originals) * seen.read
+    thumbs.flush()
+    rows = pa.concat_tables(tables).combine_chunks()
+    return Scan(rows, [task.place for task in tasks], thumbs, read)
 
 
 def _bare(item: SourceItem) -> Original:
     return Original(sample_id=item.sample_id, uri=item.uri, data=item.data)
 
 
-def scan_chunk(task: ScanTask) -> ScannedChunk:
-    """Read each original of a task once."""
-    shape, dtype = (len(task.originals), *task.inputs.shape), task.inputs.dtype
-    samples = np.zeros(shape, dtype) if task.keep else None
-    hashes, problems = [], []
-    for i, item in enumerate(task.originals):
-        digest, problem = "", None
+def _key(
+    originals: Sequence[Original],
+    recipe: Recipe,
+    inputs: Inputs,
+    keyword: str | None,
+    pseudonyms: Pseudonyms | None,
+) -> str:
+    """A name for what becomes of these originals: another recipe, or salt, gives another one."""
+    names = [[o.sample_id, o.uri, hashlib.sha256(o.data or b"").hexdigest()] for o in originals]
+    salted = pseudonyms and pseudonyms.of("rayograph")
+    parts = [recipe.model_dump(mode="json"), str(inputs), keyword, salted, names]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
+
+
+class Seen(NamedTuple):
+    """What a task gives: a table as `SEEN`, and whether its originals were read for it now."""
+
+    rows: Any
+    read: bool
+
+
+def scan_chunk(task: ScanTask) -> Seen:
+    """Read each original of a task once, unless its table is there and none has changed since."""
+    if task.done:
+        rows = pa.ipc.open_file(pa.py_buffer(storage.read(f"{task.place}.seen"))).read_all()
+        if not _changed(task, float(rows.schema.metadata[b"began"])):
+            return Seen(rows, read=False)
+    began = time.time()
+    rows, samples = _scanned(task)
+    storage.write(f"{task.place}.samples", samples)
+    schema = SEEN.with_metadata({"began": str(began)})
+    out = io.BytesIO()
+    table = pa.Table.from_pylist(rows, schema)
+    with pa.ipc.new_file(out, schema) as file:
+        file.write_table(table)
+    storage.write(f"{task.place}.seen", out.getvalue())
+    return Seen(table, read=True)
+
+
+def _changed(task: ScanTask, began: float) -> bool:
+    """Whether an original was written after its task began."""
+    uris = [original.uri for original in task.originals if original.data is None]
+    with ThreadPoolExecutor(AHEAD) as pool:
+        return any(when is None or when >= began for when in pool.map(_modified, uris))
+
+
+def _modified(uri: str) -> float | None:
+    try:
+        return storage.modified(uri)
+    except storage.NotFoundError:
+        return None
+
+
+def _scanned(task: ScanTask) -> tuple[list[dict[str, Any]], bytes]:
+    """The rows of a task, and its samples as record batches, one each."""
+    out = io.BytesIO()
+    rows = []
+    field = pa.schema([(task.inputs.column, task.inputs.arrow_type)])
+    for original, read in _ahead(task.originals):
+        row: dict[str, Any] = {"sample_id": original.sample_id, "source": original.uri}
+        rows.append(row)
+        if isinstance(read, str):
+            row["problem"] = read
+            continue
+        row["sha256"] = hashlib.sha256(read).hexdigest()
         try:
-            original = item.read()
-            digest = hashlib.sha256(original).hexdigest()
-            if samples is not None:
-                samples[i] = decode(original, task.recipe).values
-        except storage.NotFoundError:
-            problem = f"no such file: {item.uri}"
+            decoded = decode(read, task.recipe)
         except UnusableError as error:
-            problem = str(error)
-        hashes.append(digest)
-        problems.append(problem)
-    return ScannedChunk(hashes, problems, samples)
+            private, row["problem"] = private_values(read), str(error)
+        else:
+            private = decoded.private
+            row |= _described(task, original, decoded)
+            samples = np.ascontiguousarray(decoded.values[None])
+            batch = pa.record_batch([task.inputs.encoded(samples)], schema=field)
+            data = batch.serialize().to_pybytes()
+            row |= {"offset": out.tell(), "bytes": len(data)} | _look(task.inputs.pictures(samples))
+            out.write(data)
+        row |= _scrubbed(row, private, task.pseudonyms)
+    return rows, out.getvalue()
+
+
+def _described(task: ScanTask, original: Original, decoded: Decoded) -> dict[str, Any]:
+    """What a header says, with pseudonyms for what may tell who the patient is."""
+    metadata, named, own = dict(decoded.metadata), decoded.identifiers, task.pseudonyms
+    if named and own is None:
+        raise missing(original.uri)
+    row: dict[str, Any] = {}
+    if own is not None:
+        if "PatientID" in named:
+            row["patient"] = own.of(named["PatientID"])
+        if task.keyword and task.keyword in named:
+            row["key"] = own.of(named[task.keyword])
+        metadata |= {name: own.of(named[word]) for word, name in STUDY.items() if word in named}
+    return row | {"metadata": json.dumps(metadata)}
+
+
+def _look(pictures: npt.NDArray[np.uint8]) -> dict[str, Any]:
+    hashes, thumbs = looks(pictures)
+    return {"look": int(hashes[0]), "thumb": thumbs[0].tobytes()} if len(hashes) else {}
+
+
+def _scrubbed(
+    row: Mapping[str, Any], private: Sequence[str], pseudonyms: Pseudonyms | None
+) -> dict[str, Any]:
+    """Name, place and reason without private values; the place's pseudonym, where it had some."""
+    if not private or pseudonyms is None:
+        return {}
+    texts = {name: row[name] for name in ("sample_id", "source", "problem") if name in row}
+    found: dict[str, Any] = {n: pseudonyms.scrubbed(text, private) for n, text in texts.items()}
+    if found["source"] != row["source"]:
+        found["origin"] = pseudonyms.of(row["source"])
+    return found
+
+
+def _ahead(originals: Sequence[Original]) -> Iterator[tuple[Original, bytes | str]]:
+    """Each original with its bytes, or why it cannot be read; some are read ahead.
+
+    Where so many in a row cannot be read for another reason than that they are not there, the
+    store is away, which is a `Failure` of the pack.
+    """
+    failed = 0
+    with ThreadPoolExecutor(AHEAD) as pool:
+        waiting = deque((each, pool.submit(each.read)) for each in originals[:AHEAD])
+        rest = iter(originals[AHEAD:])
+        while waiting:
+            original, future = waiting.popleft()
+            found: bytes | str
+            try:
+                found, failed = future.result(), 0
+            except storage.NotFoundError:
+                found = f"no such file: {original.uri}"
+            except (UserError, Failure) as error:
+                found, failed = str(error), failed + 1
+                if failed == AHEAD:
+                    raise
+            if (following := next(rest, None)) is not None:
+                waiting.append((following, pool.submit(following.read)))
+            yield original, found

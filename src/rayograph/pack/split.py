@@ -10,30 +10,31 @@ from rayograph.config import PackOptions
 from rayograph.data.recipe import TableRecipe
 from rayograph.errors import UserError
 from rayograph.pack import stratify
-from rayograph.pack.sources import Source, SourceItem
+from rayograph.pack.samples import Sample
+from rayograph.pack.sources import Source
 from rayograph.task import PRESENT
 
 Ints = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 Parts = npt.NDArray[np.object_]
+Pairs = Sequence[tuple[str, str]]  # names of samples
 
 
 TEST, VAL = 0.15, 0.15  # of the patients of a source that has no parts of its own
 
 
 def assign(
-    source: Source, items: Sequence[SourceItem], digests: Sequence[str], options: PackOptions
+    source: Source, samples: Sequence[Sample], alike: Pairs, options: PackOptions
 ) -> list[str]:
     """The part of each sample: `test` if asked, or the source's own, or cut by patient.
 
     A source without parts is cut 70/15/15; with `pack.folds` what is not for testing is dealt into
-    folds.
+    folds. Samples that look the same are kept on one side, as are those of one patient.
     """
     if options.split == "test":
-        return ["test"] * len(items)
-    groups = group_by_patient([item.patient_id for item in items], digests)
-    parts = np.array([item.split or "train" for item in items], dtype=object)
-    pool = _Pool(source, items, groups, options.seed)
+        return ["test"] * len(samples)
+    parts = np.array([sample.split or "train" for sample in samples], dtype=object)
+    pool = _Pool(source, samples, groups_of(samples, alike), options.seed)
     if not source.fixes_split:
         pool.hold_out(parts, "test", TEST)
     elif "train" not in parts:
@@ -43,6 +44,8 @@ def assign(
         )
     if options.folds:
         pool.deal(parts, options.folds)
+    elif options.val == "none":
+        parts[parts == "val"] = "train"
     elif not source.fixes_split:
         pool.hold_out(parts, "val", VAL / (1 - TEST))
     else:
@@ -66,14 +69,12 @@ def _cut_validation(source: Source, parts: Parts, pool: "_Pool", options: PackOp
 class _Pool:
     """Samples to cut from, and how: by class, or by all of their labels together."""
 
-    def __init__(
-        self, source: Source, items: Sequence[SourceItem], groups: Ints, seed: int
-    ) -> None:
+    def __init__(self, source: Source, samples: Sequence[Sample], groups: Ints, seed: int) -> None:
         self._by_class = source.task == "multiclass"
-        self._labels = np.array([item.labels for item in items], np.int8) == PRESENT
-        self._names = [item.sample_id for item in items]
+        self._labels = np.array([sample.labels for sample in samples], np.int8) == PRESENT
+        self._names = [sample.sample_id for sample in samples]
         if isinstance(source.recipe, TableRecipe):  # whose rows may be numbered, in any order
-            self._names = [item.patient_id for item in items]
+            self._names = [sample.patient_id for sample in samples]
         self._groups = groups
         self._seed = seed
 
@@ -107,8 +108,20 @@ def order(parts: Iterable[str]) -> list[str]:
     return sorted(parts, key=lambda part: (first.get(part, 2), len(part), part))
 
 
-def group_by_patient(patients: Sequence[str], digests: Sequence[str]) -> Ints:
-    """The group of each film, int64 [n]: films of one patient, and identical files, share one."""
+def groups_of(samples: Sequence[Sample], alike: Pairs) -> Ints:
+    """The group of each sample, int64 [n]: those that no cut may part."""
+    patients, digests = [s.patient_id for s in samples], [s.sha256 for s in samples]
+    place = {sample.sample_id: i for i, sample in enumerate(samples)}
+    return group_by_patient(patients, digests, [(place[a], place[b]) for a, b in alike])
+
+
+def group_by_patient(
+    patients: Sequence[str], digests: Sequence[str], alike: Sequence[tuple[int, int]] = ()
+) -> Ints:
+    """The group of each film, int64 [n]: of one patient, identical files, and films that look so.
+
+    `alike` are pairs of films by their places.
+    """
     parent = list(range(len(patients)))
 
     def root(i: int) -> int:
@@ -121,6 +134,8 @@ def group_by_patient(patients: Sequence[str], digests: Sequence[str]) -> Ints:
         first: dict[str, int] = {}
         for i, key in enumerate(keys):
             parent[root(i)] = root(first.setdefault(key, i))
+    for one, other in alike:
+        parent[root(other)] = root(one)
     return np.array([root(i) for i in range(len(patients))], dtype=np.int64)
 
 

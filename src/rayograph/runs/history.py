@@ -19,7 +19,7 @@ Row = Mapping[str, Any]  # one epoch, as a line of history.jsonl
 def ranked(history: Sequence[Row], select: str) -> list[Row]:
     """The epochs that have a checkpoint, best first; of equals the earlier."""
     saved = [row for row in history if row.get("checkpoint")]
-    return sorted(saved, key=lambda row: score(row, select), reverse=True)
+    return sorted(saved, key=lambda row: preference(row, select), reverse=True)
 
 
 def best(history: Sequence[Row], select: str) -> Row | None:
@@ -34,7 +34,7 @@ def finished(history: Sequence[Row], options: TrainOptions) -> bool:
     epoch = history[-1]["epoch"]
     if epoch >= options.epochs:
         return True
-    leader = max(history, key=lambda row: score(row, options.select))  # of equals the earlier
+    leader = max(history, key=lambda row: preference(row, options.select))  # of equals the earlier
     waited = epoch - leader["epoch"]
     return options.patience is not None and waited >= options.patience
 
@@ -56,13 +56,26 @@ def score(row: Row, select: str) -> float:
     return -math.inf if value is None else value
 
 
+def validated(row: Row) -> bool:
+    """Whether an epoch was judged on validation films."""
+    return any(name.startswith("val_") for name in row)
+
+
+def preference(row: Row, select: str) -> float:
+    """What the epoch that becomes the model has most of; without validation it is the last one.
+
+    The training loss falls as long as a model learns its films by heart.
+    """
+    return score(row, select) if validated(row) else float(row["epoch"])
+
+
 def standing(history: Sequence[Row], select: str) -> float:
     """The last epoch's score, lowered a little for each earlier checkpoint that has the same.
 
     Ray keeps the highest scores, and of equals the later: without this it would prune the best.
     """
-    own = score(history[-1], select)
-    equals = sum(score(row, select) == own for row in history[:-1] if row["checkpoint"])
+    own = preference(history[-1], select)
+    equals = sum(preference(row, select) == own for row in history[:-1] if row["checkpoint"])
     found = max(own, LOWEST)
     for _ in range(equals):
         found = math.nextafter(found, -math.inf)

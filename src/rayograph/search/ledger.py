@@ -87,7 +87,8 @@ class Trial(BaseModel, extra="forbid", validate_assignment=True):
     def weigh(self, row: Mapping[str, Any], select: str) -> None:
         """Take an epoch of the present run for the best one if it is."""
         score = history.score(row, select)
-        if row["checkpoint"] and (self.best is None or score > self.best.score):
+        better = self.best is None or score > self.best.score or not history.validated(row)
+        if row["checkpoint"] and better:
             names = (name for name in row if name.startswith(("train_", "val_")))
             figures = {name: row[name] for name in names}
             self.best = Best(

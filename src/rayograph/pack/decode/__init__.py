@@ -6,7 +6,7 @@ from rayograph.pack.decode.decoded import Decoded, Value
 from rayograph.pack.decode.errors import UnusableError
 from rayograph.pack.decode.pictures import SUFFIXES
 
-__all__ = ["SUFFIXES", "Decoded", "UnusableError", "Value", "decode"]
+__all__ = ["SUFFIXES", "Decoded", "UnusableError", "Value", "decode", "private_values"]
 
 
 def decode(original: bytes, recipe: Recipe) -> Decoded:
@@ -14,3 +14,8 @@ def decode(original: bytes, recipe: Recipe) -> Decoded:
     if isinstance(recipe, TableRecipe):
         return Decoded(records.decode(original, recipe))
     return pictures.decode(original, recipe)
+
+
+def private_values(original: bytes) -> tuple[str, ...]:  # noqa: ARG001
+    """What an original that cannot be used says of its patient; nothing where it has no header."""
+    return ()

@@ -1,0 +1,171 @@
+"""Who each sample is: what the source says of it, and what its own header says."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from rayograph.config import PackOptions
+from rayograph.data.manifest import Finding
+from rayograph.errors import UserError, one_line
+from rayograph.pack.pseudonyms import Pseudonyms
+from rayograph.pack.samples import Rejection, Sample
+from rayograph.pack.scan import Scan
+from rayograph.pack.sources import Source, SourceItem
+from rayograph.pack.sources.base import Awaiting, patients_unknown
+from rayograph.task import PRESENT
+
+NAMED = 20  # films that a finding names; its message counts them all
+FRONTAL, CHEST = ("PA", "AP"), ("CHEST", "THORAX", "LUNG")
+
+
+class Identified(NamedTuple):
+    """The usable samples of a source, its originals of no use, and what was odd."""
+
+    source: Source
+    samples: list[Sample]
+    rejected: list[Rejection]
+
+
+def identified(
+    source: Source, scan: Scan, options: PackOptions, pseudonyms: Pseudonyms | None
+) -> Identified:
+    """Join what a source lists and what was seen of it."""
+    columns = {name: scan.rows.column(name).to_pylist() for name in scan.rows.column_names}
+    rejected, samples, findings = list[Rejection](), list[Sample](), list[Finding]()
+    named = _rows_by_key(source.awaiting, pseudonyms)
+    unmatched, anonymous = list[str](), list[str]()
+    for i, item in enumerate(source.items):
+        seen = {name: values[i] for name, values in columns.items()}
+        if seen["problem"] is not None:
+            names = seen["sample_id"], seen["source"], seen["problem"]
+            rejected.append(Rejection(*names, item.labels))
+            continue
+        said = item if named is None else named.get(seen["key"])
+        if said is None:
+            unmatched.append(seen["sample_id"])
+            continue
+        patient = said.patient_id or seen["patient"]
+        if patient is None:
+            anonymous.append(seen["sample_id"])
+        samples.append(_sample(i, said, seen, patient))
+    if source.awaiting:
+        source, samples, odd = _matched(source, samples, unmatched, named or {})
+        findings += odd
+    if anonymous:
+        message = f"{len(anonymous)} films name no patient, so each counts as its own patient"
+        findings += patients_unknown(message)
+    samples, odd = _of_views(samples, options)
+    source = replace(source, findings=(*source.findings, *findings, *odd))
+    _check_names(source, samples)
+    return Identified(source, samples, rejected)
+
+
+def _sample(row: int, said: SourceItem, seen: Mapping[str, Any], patient: str | None) -> Sample:
+    known = {name: value for name, value in said.metadata.items() if value is not None}
+    header = json.loads(seen["metadata"] or "{}")
+    return Sample(
+        sample_id=seen["sample_id"],
+        source=seen["source"],
+        origin=seen["origin"],
+        sha256=seen["sha256"],
+        patient_id=patient or seen["sample_id"],
+        labels=said.labels,
+        split=said.split,
+        metadata={**dict.fromkeys(said.metadata), **header, **known},
+        look=seen["look"],
+        row=row,
+    )
+
+
+def _rows_by_key(
+    awaiting: Awaiting | None, pseudonyms: Pseudonyms | None
+) -> dict[str, SourceItem] | None:
+    """A table's rows by the pseudonyms of what they name films by; None where none does."""
+    if awaiting is None:
+        return None
+    if pseudonyms is None:  # no film had a header, or its task would have asked for a salt
+        return {}
+    return {pseudonyms.of(key): item for key, item in awaiting.rows.items()}
+
+
+def _matched(
+    source: Source,
+    samples: list[Sample],
+    unmatched: Sequence[str],
+    named: Mapping[str, SourceItem],
+) -> tuple[Source, list[Sample], list[Finding]]:
+    """What became of rows that name films by a header; `UserError` where none has a film."""
+    assert source.awaiting is not None
+    keyword, rows = source.awaiting.keyword, source.awaiting.rows
+    if not samples:
+        raise UserError(
+            f"{source.uri}: no film has a {keyword} that a row of the table names, such as "
+            f"{one_line(next(iter(rows), 'none'))}; pack.match says what rows name films by"
+        )
+    findings = []
+    if unmatched:
+        message = f"{len(unmatched)} films have no row, by their {keyword}, and are left out"
+        films = tuple(unmatched[:NAMED])
+        findings.append(Finding(kind="films_without_rows", message=message, films=films))
+    used = {id(sample.labels) for sample in samples}
+    without = sum(id(item.labels) not in used for item in named.values())
+    if without:
+        message = f"{without} rows of the table have no film, by their {keyword}"
+        findings.append(Finding(kind="rows_without_films", message=message))
+    if source.task == "multiclass":
+        source, samples = _present_classes(source, samples)
+    return source, samples, findings
+
+
+def _present_classes(source: Source, samples: list[Sample]) -> tuple[Source, list[Sample]]:
+    """Without the classes that no film has, as a whole table of a few of its films has them."""
+    kept = [i for i in range(len(source.classes)) if any(s.labels[i] == PRESENT for s in samples)]
+    classes = tuple(source.classes[i] for i in kept)
+    samples = [replace(s, labels=tuple(s.labels[i] for i in kept)) for s in samples]
+    return replace(source, classes=classes), samples
+
+
+def _of_views(samples: list[Sample], options: PackOptions) -> tuple[list[Sample], list[Finding]]:
+    """Those of the views that are asked for; what views and body parts there are beside chests."""
+    findings = []
+    if options.views:
+        wanted = {view.upper() for view in options.views}
+        views = [_text(s, "view") for s in samples]
+        left = Counter(view for view in views if view and view not in wanted)
+        samples = [s for s, view in zip(samples, views, strict=True) if view not in left]
+        if left:
+            told = f"{sum(left.values())} films are left out by pack.views: {_counts(left)}"
+            findings.append(Finding(kind="views_left_out", message=told))
+    other = [s for s in samples if _text(s, "view") not in ("", *FRONTAL)]
+    if other:
+        told = _counts(Counter(_text(s, "view") for s in other))
+        message = f"{len(other)} films are no frontal views: {told}; pack.views=[PA, AP] drops them"
+        films = tuple(s.sample_id for s in other[:NAMED])
+        findings.append(Finding(kind="other_views", message=message, films=films))
+    strange = [s for s in samples if (part := _text(s, "body_part")) and not _is_chest(part)]
+    if strange:
+        told = _counts(Counter(_text(s, "body_part") for s in strange))
+        message = f"{len(strange)} films are of another body part: {told}"
+        films = tuple(s.sample_id for s in strange[:NAMED])
+        findings.append(Finding(kind="other_body_parts", message=message, films=films))
+    return samples, findings
+
+
+def _text(sample: Sample, name: str) -> str:
+    return str(sample.metadata.get(name) or "").upper()
+
+
+def _is_chest(part: str) -> bool:
+    return any(word in part for word in CHEST)
+
+
+def _counts(found: Counter[str]) -> str:
+    return one_line(", ".join(f"{name} {count}" for name, count in found.most_common(5)))
+
+
+def _check_names(source: Source, samples: Sequence[Sample]) -> None:
+    for name, count in Counter(sample.sample_id for sample in samples).most_common(1):
+        if count > 1:
+            raise UserError(f"{source.uri}: {count} films have the name {one_line(name)}")

@@ -1,0 +1,34 @@
+"""One sample on its way into a dataset."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """A usable sample: who it is, what it is labelled, where it lies, and how it looks.
+
+    `row` is its row in the scan; `look` its difference hash, None of what cannot be seen.
+    """
+
+    sample_id: str
+    source: str
+    origin: str | None
+    sha256: str
+    patient_id: str
+    labels: tuple[int, ...]
+    split: str | None
+    metadata: Mapping[str, Any]
+    look: int | None
+    row: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """An original that cannot be used, and why; `labels` as far as its source knows them."""
+
+    sample_id: str
+    source: str
+    reason: str
+    labels: tuple[int, ...]
