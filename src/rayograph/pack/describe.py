@@ -32,18 +32,26 @@ def stored(samples: Sequence[Sample], tasks: Sequence[ShardTask]) -> list[Packed
     return [PackedSample(named[name], task.part, task.path) for task in tasks for name in task.ids]
 
 
+def by_part(tasks: Sequence[ShardTask], results: Sequence[Packed]) -> dict[str, list[Packed]]:
+    """What was written of each part."""
+    found: dict[str, list[Packed]] = {}
+    for task, packed in zip(tasks, results, strict=True):
+        found.setdefault(task.part, []).append(packed)
+    return found
+
+
 def manifest(
     dest: str,
     found: Identified,
     inputs: Inputs,
     packed: Sequence[PackedSample],
-    results: Sequence[Packed],
+    written: Mapping[str, Sequence[Packed]],
     alike: Pairs,
     options: PackOptions,
 ) -> Manifest:
-    """The manifest of what was packed, with its fingerprint; `alike` are names."""
+    """The manifest of what was packed, with its fingerprint; `written` is of each part."""
     source = found.source
-    parts = dict(_parts(source.classes, packed, results))
+    parts = dict(_parts(source.classes, packed, written))
     made = Manifest(
         name=dest.rpartition("/")[2],
         task=source.task,
@@ -103,19 +111,20 @@ def _absent(
 
 
 def _parts(
-    classes: Sequence[str], packed: Sequence[PackedSample], results: Sequence[Packed]
+    classes: Sequence[str],
+    packed: Sequence[PackedSample],
+    written: Mapping[str, Sequence[Packed]],
 ) -> Iterator[tuple[Any, Part]]:
-    for name in split.order({each.part for each in packed}):
+    for name in split.order(written):
         own = [each.sample for each in packed if each.part == name]
-        shards = [result for result in results if result.shard.path.startswith(f"{name}/")]
         labels = np.array([sample.labels for sample in own], np.int8)
         yield (
             name,
             Part(
-                shards=tuple(result.shard for result in shards),
+                shards=tuple(shard for each in written[name] for shard in each.shards),
                 patients=len({sample.patient_id for sample in own}),
                 labels={c: _counts(labels[:, i]) for i, c in enumerate(classes)},
-                moments=moments.total(result.moments for result in shards),
+                moments=moments.total(each.moments for each in written[name]),
             ),
         )
 

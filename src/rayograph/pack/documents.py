@@ -15,7 +15,7 @@ from rayograph.data.manifest import Manifest
 from rayograph.pack.describe import PackedSample
 from rayograph.pack.samples import Rejection
 
-LOOK, ORIGIN = "difference_hash", "origin"
+ORIGIN = "origin"  # the pseudonym of a whole name, where a part of it was replaced
 RESERVED = ("labels", "logits")  # columns of predictions.parquet, which has the index's, too
 SHEET_COLUMNS, SHEET_FILMS, SHEET_FILM = 12, 72, 96
 
@@ -32,7 +32,6 @@ def index(packed: Sequence[PackedSample], manifest: Manifest) -> bytes:
         **tasks.of(manifest.task, manifest.classes).columns(labels),
         "source": [sample.source for sample in samples],
         "sha256": [sample.sha256 for sample in samples],
-        LOOK: pa.array([sample.look for sample in samples], pa.uint64()),
     }
     if any(sample.origin for sample in samples):
         columns[ORIGIN] = pa.array([sample.origin for sample in samples], pa.string())

@@ -49,7 +49,7 @@ def identified(
         patient = said.patient_id or seen["patient"]
         if patient is None:
             anonymous.append(seen["sample_id"])
-        samples.append(_sample(i, said, seen, patient))
+        samples.append(_sample(i, said, seen, patient, scan.looks[i]))
     if source.awaiting:
         source, samples, odd = _matched(source, samples, unmatched, named or {})
         findings += odd
@@ -62,7 +62,9 @@ def identified(
     return Identified(source, samples, rejected)
 
 
-def _sample(row: int, said: SourceItem, seen: Mapping[str, Any], patient: str | None) -> Sample:
+def _sample(
+    row: int, said: SourceItem, seen: Mapping[str, Any], patient: str | None, look: int | None
+) -> Sample:
     known = {name: value for name, value in said.metadata.items() if value is not None}
     header = json.loads(seen["metadata"] or "{}")
     return Sample(
@@ -74,7 +76,7 @@ def _sample(row: int, said: SourceItem, seen: Mapping[str, Any], patient: str | 
         labels=said.labels,
         split=said.split,
         metadata={**dict.fromkeys(said.metadata), **header, **known},
-        look=seen["look"],
+        look=look,
         row=row,
     )
 

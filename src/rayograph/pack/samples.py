@@ -9,7 +9,7 @@ from typing import Any
 class Sample:
     """A usable sample: who it is, what it is labelled, where it lies, and how it looks.
 
-    `row` is its row in the scan; `look` its difference hash, None of what cannot be seen.
+    `row` is its row in the scan; `look` its place in `Looks`, None of what cannot be seen.
     """
 
     sample_id: str

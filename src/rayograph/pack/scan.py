@@ -8,13 +8,12 @@ a table is there for is not read again. Memory holds the tables, and no samples.
 import hashlib
 import io
 import json
-import os
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +24,8 @@ from rayograph.data.inputs import Inputs
 from rayograph.data.recipe import Recipe
 from rayograph.errors import Failure, UserError
 from rayograph.pack.decode import Decoded, UnusableError, decode, private_values
-from rayograph.pack.lookalikes import THUMB, looks
+from rayograph.pack.lookalikes import looks as looks_of
+from rayograph.pack.looks import Looks
 from rayograph.pack.mapper import Mapper
 from rayograph.pack.pseudonyms import Pseudonyms, missing
 from rayograph.pack.sources import Original, Source, SourceItem
@@ -38,7 +38,7 @@ SEEN = pa.schema(
     [
         ("sample_id", pa.string()),  # its name, without what tells who the patient is
         ("source", pa.string()),
-        ("origin", pa.string()),  # the pseudonym of the place, where it was scrubbed
+        ("origin", pa.string()),  # the pseudonym of the whole name, where it was scrubbed
         ("sha256", pa.string()),
         ("problem", pa.string()),  # why it is of no use
         ("patient", pa.string()),
@@ -76,22 +76,18 @@ class Location(NamedTuple):
 class Scan:
     """What was seen of all originals, a row each in their order."""
 
-    def __init__(self, rows: Any, places: Sequence[str], thumbs: BinaryIO, read: int) -> None:
-        self.rows = rows  # as `SEEN`, without thumbnails
+    def __init__(
+        self, rows: Any, looks: Sequence[int | None], tasks: Sequence[ScanTask], read: int
+    ) -> None:
+        self.rows = rows  # as `SEEN`, without hashes and thumbnails
+        self.looks = looks  # the place of each row's look; None of what cannot be seen
         self.read = read  # originals that were read now, not by a pack that was interrupted
-        self._places = places
-        self._thumbs = thumbs
+        self._tasks = tasks
 
     def location(self, row: int) -> Location:
         """Where the sample of a usable original lies."""
         offset, size = (self.rows.column(name)[row].as_py() for name in ("offset", "bytes"))
-        return Location(f"{self._places[row // CHUNK]}.samples", offset, size)
-
-    def thumbs(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
-        """The thumbnails uint8 [n, 64, 64] of some rows."""
-        file, size = self._thumbs.fileno(), THUMB**2
-        data = b"".join(os.pread(file, size, int(row) * size) for row in rows)
-        return np.frombuffer(data, np.uint8).reshape(len(rows), THUMB, THUMB)
+        return Location(f"{self._tasks[row // CHUNK].place}.samples", offset, size)
 
 
 def scan(
@@ -100,12 +96,9 @@ def scan(
     dest: str,
     pseudonyms: Pseudonyms | None,
     mapper: Mapper,
-    thumbs: BinaryIO,
+    looks: Looks,
 ) -> Scan:
-    """Read and decode every original of a source that no interrupted pack into `dest` has read.
-
-    Thumbnails go to the file `thumbs`, which must stay open as long as the scan is used.
-    """
+    """Read and decode every original of a source that no interrupted pack into `dest` has read."""
     folder = storage.join(dest, FOLDER)
     there = {entry.uri for entry in storage.listing(folder)}
     keyword = source.awaiting.keyword if source.awaiting else None
@@ -116,16 +109,14 @@ def scan(
         done = f"{place}.seen" in there
         task = ScanTask(place, originals, source.recipe, inputs, keyword, pseudonyms, done)
         tasks.append(task)
-    tables, read = [], 0
+    tables, places, read = [], list[int | None](), 0
     for task, seen in zip(tasks, mapper("reading", scan_chunk, tasks), strict=True):
-        thumbs.writelines(
-            thumb or bytes(THUMB**2) for thumb in seen.rows.column("thumb").to_pylist()
-        )
-        tables.append(seen.rows.drop_columns("thumb"))
+        for look, thumb in zip(seen.rows.column("look"), seen.rows.column("thumb"), strict=True):
+            known = look.is_valid
+            places.append(looks.add(look.as_py(), thumb.as_py()) if known else None)
+        tables.append(seen.rows.drop_columns(["look", "thumb"]))
         read += len(task.originals) * seen.read
-    thumbs.flush()
-    rows = pa.concat_tables(tables).combine_chunks()
-    return Scan(rows, [task.place for task in tasks], thumbs, read)
+    return Scan(pa.concat_tables(tables).combine_chunks(), places, tasks, read)
 
 
 def _bare(item: SourceItem) -> Original:
@@ -229,20 +220,20 @@ def _described(task: ScanTask, original: Original, decoded: Decoded) -> dict[str
 
 
 def _look(pictures: npt.NDArray[np.uint8]) -> dict[str, Any]:
-    hashes, thumbs = looks(pictures)
+    hashes, thumbs = looks_of(pictures)
     return {"look": int(hashes[0]), "thumb": thumbs[0].tobytes()} if len(hashes) else {}
 
 
 def _scrubbed(
     row: Mapping[str, Any], private: Sequence[str], pseudonyms: Pseudonyms | None
 ) -> dict[str, Any]:
-    """Name, place and reason without private values; the place's pseudonym, where it had some."""
+    """Name, place and reason without private values; the name's pseudonym, where it had some."""
     if not private or pseudonyms is None:
         return {}
     texts = {name: row[name] for name in ("sample_id", "source", "problem") if name in row}
     found: dict[str, Any] = {n: pseudonyms.scrubbed(text, private) for n, text in texts.items()}
-    if found["source"] != row["source"]:
-        found["origin"] = pseudonyms.of(row["source"])
+    if found["sample_id"] != row["sample_id"]:
+        found["origin"] = pseudonyms.of(row["sample_id"])
     return found
 
 

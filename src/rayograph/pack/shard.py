@@ -53,9 +53,9 @@ class ShardTask:
 
 
 class Packed(BaseModel, frozen=True):
-    """A shard that was written, and the moments of its samples."""
+    """Shards that were written, and the moments of their samples."""
 
-    shard: Shard
+    shards: tuple[Shard, ...]
     moments: Moments
 
 
@@ -77,7 +77,7 @@ def write_shard(task: ShardTask) -> Packed:
     decode = task.inputs.decoder(column, task.path)
     for i, sample in enumerate(samples):
         decode(i, sample)
-    packed = Packed(shard=shard, moments=task.inputs.moments(samples))
+    packed = Packed(shards=(shard,), moments=task.inputs.moments(samples))
     storage.write(task.result, packed.model_dump_json().encode())
     return packed
 
