@@ -21,8 +21,10 @@ from rayograph.data.dataset import Dataset
 from rayograph.data.recipe import ImageRecipe
 from rayograph.errors import Failure, UserError
 from rayograph.pack import phantom
+from rayograph.pack.appending import append
 from rayograph.pack.decode import pictures
-from rayograph.pack.packing import rows_per_batch
+from rayograph.pack.mapper import one_by_one
+from rayograph.pack.plan import rows_per_batch
 from rayograph.pack.sources import open_source
 from tests import conftest
 from tests.conftest import SHARED, needs_real_films
@@ -355,3 +357,46 @@ def test_a_real_table_of_adult_films_packs(tmp_path: Path) -> None:
     found = packing(SHARED / "nih14" / "manifest.csv", tmp_path / "d", options)
     assert sum(part.rows for part in found.manifest.parts.values()) == 140
     assert "view" in index.read(found, "train").column_names
+
+
+def test_films_that_are_added_leave_what_is_there_as_it_is(few: Path, tmp_path: Path) -> None:
+    flat, later = tmp_path / "flat", tmp_path / "later"
+    for i, path in enumerate(sorted(few.rglob("*.png"))):
+        top = later if i % 5 == 0 else flat
+        (top / path.parent.name).mkdir(parents=True, exist_ok=True)
+        path.rename(top / path.parent.name / path.name)
+    dest = tmp_path / "d"
+    before = packing(flat, dest)
+    shards = {path: path.read_bytes() for path in dest.rglob("*.arrows")}
+    for path in later.rglob("*.png"):
+        path.rename(flat / path.relative_to(later))
+    twin = sorted(flat.rglob("*.png"))[3]  # of a patient that is known, in its part
+    copy = twin.with_name("copy_" + twin.name.replace("_1", "_9"))
+    shutil.copy(twin, copy)
+    read = []
+    append(open_source(str(flat), SMALL), str(dest), SMALL, one_by_one, read.append)
+    found = Dataset.open(str(dest))
+    assert {path: path.read_bytes() for path in shards} == shards
+    assert sum(part.rows for part in found.manifest.parts.values()) == 61
+    assert found.manifest.fingerprint != before.manifest.fingerprint
+    rows = [row for part in found.splits for row in index.read(found, part).to_pylist()]
+    names = [name for part in found.splits for b in stream.stored(found, part) for name in b.ids]
+    assert [row["sample_id"] for row in rows] == names
+    by_patient: dict[str, set[str]] = {}
+    for row in rows:
+        by_patient.setdefault(row["patient_id"], set()).add(row["part"])
+    assert all(len(parts) == 1 for parts in by_patient.values())
+    append(open_source(str(flat), SMALL), str(dest), SMALL, one_by_one, read.append)
+    assert read == ["nothing is new"]
+    twin.write_bytes((few.parent / "flat" / sorted(flat.rglob("*.png"))[9]).read_bytes())
+    with pytest.raises(UserError, match="is another film now"):
+        append(open_source(str(flat), SMALL), str(dest), SMALL, one_by_one)
+
+
+def test_without_validation_films_all_others_are_trained_on(few: Path, tmp_path: Path) -> None:
+    found = packing(few, tmp_path / "d", SMALL.model_copy(update={"val": "none"}))
+    assert set(found.manifest.splits) == {"train", "test"}
+    told = [f.message for f in found.manifest.findings if f.kind == "no_films"]
+    assert [message.rpartition(": ")[2] for message in told] == [
+        "pack.val=none, so the last epoch is the model"
+    ]

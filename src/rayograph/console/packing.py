@@ -11,6 +11,7 @@ from rayograph.console import tables
 from rayograph.console.arguments import Json, Overrides
 from rayograph.console.output import result, say, with_progress
 from rayograph.console.words import meaning
+from rayograph.errors import UserError
 
 
 def pack(
@@ -18,19 +19,29 @@ def pack(
     dest: Annotated[str, typer.Argument(help="where the packed dataset goes")],
     overrides: Overrides = None,
     overwrite: Annotated[bool, typer.Option(help="replace a dataset that is there")] = False,
+    append: Annotated[bool, typer.Option(help="add what a dataset that is there lacks")] = False,
 ) -> None:
     """Pack films, or records of a table, into shards that training can stream."""
-    from rayograph.pack import checks, packing
+    from rayograph.data.dataset import Dataset
+    from rayograph.pack import appending, checks, packing
     from rayograph.pack.sources import open_source
 
     options = PackConfig.load(None, overrides or []).pack
-    checks.vacant(dest, overwrite)
+    if append and overwrite:
+        raise UserError("--append keeps the dataset that --overwrite replaces; give one of them")
+    if append:
+        Dataset.open(dest)
+    else:
+        checks.vacant(dest, overwrite)
     films = open_source(source, options)
     from rayograph.cluster import session
 
     with storage.held(dest, "dataset"), session.connected(1):
         mapper = with_progress(session.parallel_map)
-        manifest = packing.pack(films, dest, options, mapper, overwrite, say.print)
+        if append:
+            manifest = appending.append(films, dest, options, mapper, say.print)
+        else:
+            manifest = packing.pack(films, dest, options, mapper, overwrite, say.print)
     counts = ", ".join(f"{name} {part.rows}" for name, part in manifest.parts.items())
     say.print(f"packed {counts} {manifest.inputs.noun} into {storage.absolute(dest)}")
     if set(manifest.parts) == {"test"}:

@@ -160,9 +160,17 @@ def pairs_across(
 ) -> list[tuple[PackedSample, PackedSample]]:
     """The pairs that look the same of which two parts have one each, training's first.
 
-    Identical files are none: they are told by themselves.
+    Identical files are none, as they are told by themselves; what looks like one of them looks like
+    all.
     """
     place = {each.sample.sample_id: i for i, each in enumerate(packed)}
-    ordered = (sorted((place[one], place[other])) for one, other in alike)
-    found = [(packed[one], packed[other]) for one, other in ordered]
-    return [(a, b) for a, b in found if a.part != b.part and a.sample.sha256 != b.sample.sha256]
+    copies: dict[str, list[int]] = {}
+    for i, each in enumerate(packed):
+        copies.setdefault(each.sample.sha256, []).append(i)
+    found = set()
+    for pair in alike:
+        one, other = (copies[packed[place[name]].sample.sha256][:NAMED] for name in pair)
+        if one != other:
+            found |= {(min(i, j), max(i, j)) for i in one for j in other}
+    pairs = ((packed[i], packed[j]) for i, j in sorted(found))
+    return [(a, b) for a, b in pairs if a.part != b.part]

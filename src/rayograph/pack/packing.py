@@ -62,8 +62,8 @@ def pack(
         packed = describe.stored(found.samples, tasks)
         written = describe.by_part(tasks, results)
         manifest = describe.manifest(dest, found, inputs, packed, written, alike, options)
-        _finish(dest, found, packed, looks, manifest)
-    _remove_stale(dest, manifest)
+        finish(dest, found, packed, looks, manifest)
+    remove_stale(dest, manifest)
     return manifest
 
 
@@ -75,7 +75,7 @@ def inputs_of(recipe: Recipe, options: PackOptions) -> Inputs:
     return FilmInputs(size=recipe.size, codec=options.codec, quality=quality)
 
 
-def _finish(
+def finish(
     dest: str,
     found: Identified,
     packed: Sequence[PackedSample],
@@ -102,7 +102,7 @@ def _pictures(packed: Sequence[PackedSample], looks: Looks) -> dict[str, bytes]:
     return {dataset.CONTACT_SHEET: documents.contact_sheet(thumbs)}
 
 
-def _remove_stale(dest: str, manifest: Manifest) -> None:
+def remove_stale(dest: str, manifest: Manifest) -> None:
     """Delete what this pack or an interrupted one left here, and shards of an earlier one."""
     current = {shard.path for part in manifest.parts.values() for shard in part.shards}
     for entry in list(storage.listing(dest)):
