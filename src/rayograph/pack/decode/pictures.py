@@ -13,8 +13,10 @@ from rayograph.errors import one_line
 from rayograph.pack.decode.decoded import Decoded
 from rayograph.pack.decode.errors import UnusableError
 from rayograph.pack.decode.forms import FORMATS, Form, form_of, why_not
+from rayograph.pack.decode.signs import coloured, looks_inverted
 
 SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".dcm", ".dicom")
+GRAYS = ("1", "L", "LA", "La", "I", "F")
 MAX_PIXELS = 50_000_000  # a film has 20 million at most; more is a decompression bomb
 MAX_SIDE = 65_535  # Pillow takes 48 bytes for each pixel of a side that it shrinks
 
@@ -22,7 +24,10 @@ Film = npt.NDArray[np.uint8]
 
 
 def decode(original: bytes, recipe: ImageRecipe) -> Decoded:
-    """The film of an original file's bytes, uint8 [size, size], and its size as it came.
+    """The film of an original file's bytes, uint8 [size, size], and what is told of it beside.
+
+    That is its size as it came, its format and mode, the share of its pixels that are coloured
+    (None of gray modes), and whether it looks inverted.
 
     Raises `UnusableError` where there is no usable picture.
     """
@@ -31,16 +36,18 @@ def decode(original: bytes, recipe: ImageRecipe) -> Decoded:
             warnings.simplefilter("ignore")  # of Pillow about odd metadata, which is not used
             image, form = _open(original)
         upright = ORIENT[recipe.orientation](image)
-        film = _resized(_gray(upright, form, recipe), recipe)
+        gray = _gray(upright, form, recipe)
+        film = _resized(gray, recipe)
+        metadata = {"coloured": _coloured(upright), "inverted": looks_inverted(np.asarray(gray))}
     except UnusableError:
         raise
     except Exception as error:  # decoders raise anything on damaged bytes; one film, not the pack
         raise UnusableError(one_line(error)) from None
     if film.min() == film.max():
         raise UnusableError("one flat gray, no picture")
-    metadata = {"format": image.format, "mode": image.mode}
     width, height = upright.size
-    return Decoded(film, {"width": width, "height": height, **metadata})
+    size = {"width": width, "height": height}
+    return Decoded(film, {**size, "format": image.format, "mode": image.mode, **metadata})
 
 
 def _open(original: bytes) -> tuple[Image.Image, Form]:
@@ -87,6 +94,18 @@ def _gray(image: Image.Image, form: Form, recipe: ImageRecipe) -> Image.Image:
     if image.mode not in ("1", "L"):
         image = image.convert("RGB")
     return GRAY[recipe.gray](image)
+
+
+def _coloured(image: Image.Image) -> float | None:
+    """The share of clearly coloured pixels, 0 to 1; None of a mode that has no colour."""
+    if image.mode in GRAYS or image.mode.startswith("I;16"):
+        return None
+    step = max(1, max(image.size) // 256)
+    size = (max(1, image.width // step), max(1, image.height // step))
+    few = image.resize(size, Image.Resampling.NEAREST)
+    if few.mode in ("PA", "RGBa"):
+        few = few.convert("RGBA")
+    return round(coloured(np.asarray(few.convert("RGB"))), 4)
 
 
 def _with_alpha(image: Image.Image, bits: int) -> Image.Image:
