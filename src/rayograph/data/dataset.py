@@ -26,8 +26,9 @@ MANIFEST = "dataset.json"
 INDEX = "index.parquet"
 REJECTED = "rejected.parquet"
 CONTACT_SHEET = "contact_sheet.png"
+LOOKALIKES = "lookalikes.png"
 OWN = re.compile(
-    rf"({MANIFEST}|{INDEX}|{REJECTED}|{CONTACT_SHEET}|{PART}/\d{{5}}\.arrows)"
+    rf"({MANIFEST}|{INDEX}|{REJECTED}|{CONTACT_SHEET}|{LOOKALIKES}|{PART}/\d{{5}}\.arrows)"
 )  # what a packed dataset consists of; nothing else below its prefix is ever deleted
 FORMAT = re.compile(rb'"format_version":\s*(\d{1,9})\b')
 

@@ -70,7 +70,7 @@ def append(
         every.sort(key=lambda each: order.index(each.part))  # stable: what was there comes first
         whole = Identified(found.source, samples, found.rejected)
         manifest = describe.manifest(dest, whole, old.inputs, every, written, alike, options)
-        finish(dest, whole, every, looks, manifest)
+        finish(dest, whole, every, alike, looks, manifest)
     remove_stale(dest, manifest)
     return manifest
 

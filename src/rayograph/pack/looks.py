@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rayograph.pack import lookalikes
-from rayograph.pack.lookalikes import THUMB
+from rayograph.pack.lookalikes import THUMB, Named
 from rayograph.pack.samples import Sample
 
 BYTES = THUMB**2
@@ -37,6 +37,11 @@ class Looks:
         """The thumbnails uint8 [n, 64, 64] at some places."""
         data = b"".join(os.pread(self._file.fileno(), BYTES, int(i) * BYTES) for i in places)
         return np.frombuffer(data, np.uint8).reshape(-1, THUMB, THUMB)
+
+    def named(self, sample: Sample) -> Named:
+        """A sample as a picture of pairs shows it."""
+        assert sample.look is not None
+        return Named(sample.sample_id, self.thumbs([sample.look])[0])
 
     def alike(self, samples: Sequence[Sample]) -> list[tuple[str, str]]:
         """The names of each two samples that look the same."""

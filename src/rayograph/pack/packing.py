@@ -15,7 +15,7 @@ from rayograph.data.inputs.films import FilmInputs
 from rayograph.data.inputs.records import RecordInputs
 from rayograph.data.manifest import Manifest
 from rayograph.data.recipe import Recipe, TableRecipe
-from rayograph.pack import checks, describe, documents, plan, pseudonyms, split
+from rayograph.pack import checks, describe, documents, lookalikes, plan, pseudonyms, split
 from rayograph.pack.describe import PackedSample
 from rayograph.pack.identify import Identified, identified
 from rayograph.pack.looks import Looks
@@ -23,6 +23,7 @@ from rayograph.pack.mapper import Mapper
 from rayograph.pack.scan import FOLDER, scan
 from rayograph.pack.shard import write_shard
 from rayograph.pack.sources import Source
+from rayograph.pack.split import Pairs
 
 
 def pack(
@@ -62,7 +63,7 @@ def pack(
         packed = describe.stored(found.samples, tasks)
         written = describe.by_part(tasks, results)
         manifest = describe.manifest(dest, found, inputs, packed, written, alike, options)
-        finish(dest, found, packed, looks, manifest)
+        finish(dest, found, packed, alike, looks, manifest)
     remove_stale(dest, manifest)
     return manifest
 
@@ -79,6 +80,7 @@ def finish(
     dest: str,
     found: Identified,
     packed: Sequence[PackedSample],
+    alike: Pairs,
     looks: Looks,
     manifest: Manifest,
 ) -> None:
@@ -86,20 +88,25 @@ def finish(
     documents_of = {
         dataset.INDEX: documents.index(packed, manifest),
         dataset.REJECTED: documents.rejections(found.rejected),
-        **_pictures(packed, looks),
+        **_pictures(packed, alike, looks),
         dataset.MANIFEST: json.dumps(manifest.model_dump(mode="json"), indent=1).encode(),
     }
     for name, data in documents_of.items():
         storage.write(storage.join(dest, name), data)
 
 
-def _pictures(packed: Sequence[PackedSample], looks: Looks) -> dict[str, bytes]:
-    """What packed films look like."""
+def _pictures(packed: Sequence[PackedSample], alike: Pairs, looks: Looks) -> dict[str, bytes]:
+    """What packed films look like, and beside each other those of two parts that look the same."""
     places = [each.sample.look for each in packed if each.sample.look is not None]
     if not places:
         return {}
-    thumbs = looks.thumbs(places[: documents.SHEET_FILMS])
-    return {dataset.CONTACT_SHEET: documents.contact_sheet(thumbs)}
+    sheet = documents.contact_sheet(looks.thumbs(places[: documents.SHEET_FILMS]))
+    found = {dataset.CONTACT_SHEET: sheet}
+    crossing = describe.pairs_across(packed, alike)[: lookalikes.PAIRS]
+    if crossing:
+        named = [(looks.named(a.sample), looks.named(b.sample)) for a, b in crossing]
+        found[dataset.LOOKALIKES] = lookalikes.pairs_picture(named)
+    return found
 
 
 def remove_stale(dest: str, manifest: Manifest) -> None:
