@@ -4,6 +4,7 @@ from rayograph.data.recipe import Recipe, TableRecipe
 from rayograph.pack.decode import pictures, records
 from rayograph.pack.decode.decoded import Decoded, Value
 from rayograph.pack.decode.errors import UnusableError
+from rayograph.pack.decode.forms import is_dicom
 from rayograph.pack.decode.pictures import SUFFIXES
 
 __all__ = ["SUFFIXES", "Decoded", "UnusableError", "Value", "decode"]
@@ -13,4 +14,8 @@ def decode(original: bytes, recipe: Recipe) -> Decoded:
     """The sample of an original, [*recipe.shape]; `UnusableError`, whose message is the reason."""
     if isinstance(recipe, TableRecipe):
         return Decoded(records.decode(original, recipe))
+    if is_dicom(original):
+        from rayograph.pack.decode import dicom  # a sixth of a second, and not for pictures
+
+        return dicom.decode(original, recipe)
     return pictures.decode(original, recipe)

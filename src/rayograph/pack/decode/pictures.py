@@ -31,7 +31,7 @@ def decode(original: bytes, recipe: ImageRecipe) -> Decoded:
             warnings.simplefilter("ignore")  # of Pillow about odd metadata, which is not used
             image, form = _open(original)
         upright = ORIENT[recipe.orientation](image)
-        film = _resized(_gray(upright, form, recipe), recipe)
+        film = resized(_gray(upright, form, recipe), recipe)
     except UnusableError:
         raise
     except Exception as error:  # decoders raise anything on damaged bytes; one film, not the pack
@@ -71,7 +71,10 @@ def _gray(image: Image.Image, form: Form, recipe: ImageRecipe) -> Image.Image:
         values = np.asarray(image)
         if "transparency" in image.info:
             values = np.where(values == image.info["transparency"], 0, values)
-        return SCALE[recipe.range](values.view(np.uint32) if form.unsigned else values, form)
+        values = values.view(np.uint32) if form.unsigned else values
+        if isinstance(recipe.range, str):
+            return SCALE[recipe.range](values, form)
+        return _by_range(values, form, recipe.range)
     if form.bits == 16:
         _check_high_bytes(image)
     if image.mode == "La":
@@ -121,7 +124,21 @@ def _by_bits_in_use(pixels: npt.NDArray[np.generic], form: Form) -> Image.Image:
     return Image.fromarray(255 - levels if form.inverted else levels)
 
 
-def _resized(gray: Image.Image, recipe: ImageRecipe) -> Film:
+def _by_range(
+    pixels: npt.NDArray[np.generic], form: Form, ends: tuple[float, float]
+) -> Image.Image:
+    """Gray levels 0 to 255 of the first to the second number, and beyond them black and white."""
+    values = pixels.astype(np.float32)
+    if not np.isfinite(values).all():
+        raise UnusableError("gray values that are not finite")
+    low, high = ends
+    unit = ((values - np.float32(low)) * np.float32(1 / (high - low))).clip(0, 1)
+    levels = np.rint(unit * np.float32(255)).astype(np.uint8)
+    return Image.fromarray(255 - levels if form.inverted else levels)
+
+
+def resized(gray: Image.Image, recipe: ImageRecipe) -> Film:
+    """The film [size, size] of a picture of mode L."""
     return np.array(RESIZE[recipe.resize](gray, recipe.size, RESAMPLE[recipe.resample]))
 
 
