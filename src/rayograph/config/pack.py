@@ -44,6 +44,14 @@ class PackOptions(SourceOptions):
     resize: Literal["crop", "fit"] = "crop"
     """crop: short side to size, centre kept; fit: long side to size, black padding [name]"""
 
+    range: tuple[float, float] | None = None
+    """gray levels that become black and white, of pictures of more than 8 bits and of DICOM without
+    a window; null: of pictures the bits in use, of DICOM the least and the largest [two numbers]"""
+
+    window: str | None = None
+    """of DICOM: the window or VOI LUT of this name, or `full` for none; null: the first one that
+    the film has [name]"""
+
     codec: Literal["raw", "jpeg"] = "raw"
     """how pixels are stored: raw, the fastest, or jpeg, a quarter of the bytes [name]"""
 

@@ -9,7 +9,13 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, Field, model_validator
+from pydantic import (
+    BaseModel,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from rayograph.config import DataOptions
 from rayograph.data.moments import Moments
@@ -21,15 +27,31 @@ Side = Annotated[int, Field(ge=16, le=4096)]
 
 
 class ImageRecipe(BaseModel, frozen=True, extra="forbid"):
-    """From an original film to a packed one; `pack.decode.pictures` has a step for each field."""
+    """From an original film to a packed one; `pack.decode` has a step for each field."""
 
     kind: Literal["image"] = "image"
     size: Side
     resize: Literal["crop", "fit"]
     orientation: Literal["exif"] = "exif"
     gray: Literal["bt601"] = "bt601"
-    range: Literal["bits in use"] = "bits in use"
+    range: Literal["bits in use"] | tuple[float, float] = "bits in use"
     resample: Literal["lanczos"] = "lanczos"
+    window: str | None = None
+
+    @model_validator(mode="after")
+    def _rising(self) -> "ImageRecipe":
+        low, high = (0.0, 1.0) if isinstance(self.range, str) else self.range
+        if not (math.isfinite(low) and math.isfinite(high) and low < high):
+            raise ValueError(f"range: black {low:g} must be below white {high:g}, both finite")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_none(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without a window as before there were any: fingerprints are of what is dumped."""
+        found: dict[str, Any] = handler(self)
+        if found.get("window") is None:
+            found.pop("window", None)
+        return found
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -4,6 +4,7 @@ from rayograph.data.recipe import Recipe, TableRecipe
 from rayograph.pack.decode import pictures, records
 from rayograph.pack.decode.decoded import Decoded, Value
 from rayograph.pack.decode.errors import UnusableError
+from rayograph.pack.decode.forms import is_dicom
 from rayograph.pack.decode.pictures import SUFFIXES
 
 __all__ = ["SUFFIXES", "Decoded", "UnusableError", "Value", "decode", "private_values"]
@@ -13,9 +14,17 @@ def decode(original: bytes, recipe: Recipe) -> Decoded:
     """The sample of an original, [*recipe.shape]; `UnusableError`, whose message is the reason."""
     if isinstance(recipe, TableRecipe):
         return Decoded(records.decode(original, recipe))
+    if is_dicom(original):
+        from rayograph.pack.decode import dicom  # a sixth of a second, and not for pictures
+
+        return dicom.decode(original, recipe)
     return pictures.decode(original, recipe)
 
 
-def private_values(original: bytes) -> tuple[str, ...]:  # noqa: ARG001
+def private_values(original: bytes) -> tuple[str, ...]:
     """What an original that cannot be used says of its patient; nothing where it has no header."""
-    return ()
+    if not is_dicom(original):
+        return ()
+    from rayograph.pack.decode import dicom
+
+    return dicom.private_values(original)

@@ -23,6 +23,7 @@ YCBCR, JPEG = 6, 7  # of the tags PhotometricInterpretation and Compression
 SAMPLES = {1: "unsigned", 2: "signed", 3: "float", 5: "complex", 6: "complex"}
 COLOURS = {0: "MinIsWhite", 1: "MinIsBlack", 2: "RGB", 3: "palette", 5: "CMYK", 6: "YCbCr"}
 NATIVE = {"I;16BS": "I;16NS", "I;32BS": "I;32NS", "F;32BF": "F;32NF"}  # libtiff swaps the bytes
+REPRESENTATIONS = (b"UL", b"OB", b"UI", b"CS", b"LO", b"SH", b"DA", b"TM", b"ST", b"US", b"DT")
 BMP_BITS = {"1": 1, "L": 8}  # what Pillow presumes where a palette is gray
 
 
@@ -83,8 +84,6 @@ def _words(tags: ImageFileDirectory_v2) -> str:
 
 def why_not(original: bytes) -> str:
     """The reason why Pillow does not open an original."""
-    if original[128:132] == b"DICM":
-        return "DICOM, which is not read yet"
     for kind in FORMATS:
         factory, accept = Image.OPEN[kind]
         if accept and accept(original[:16]) is True:
@@ -93,7 +92,19 @@ def why_not(original: bytes) -> str:
             except SyntaxError as error:
                 said = one_line(error)
                 return _tags_of(original) if said == "unknown pixel mode" else f"{kind}: {said}"
-    return f"not a film in {', '.join(FORMATS)}"
+    return f"not a film in DICOM, {', '.join(FORMATS)}"
+
+
+def is_dicom(original: bytes) -> bool:
+    """Whether a file is DICOM by its content; real archives have some without preamble."""
+    if original[128:132] == b"DICM":
+        return True
+    if original[:2] in (b"\0\2", b"\0\10"):  # big endian is always explicit
+        return original[4:6] in REPRESENTATIONS
+    if original[:2] not in (b"\2\0", b"\10\0") or original[3:4] not in (b"\0", b"\20", b"\1"):
+        return False
+    length = int.from_bytes(original[4:8], "little")
+    return original[4:6] in REPRESENTATIONS or (length < 1024 and len(original) > length + 8)
 
 
 def _tags_of(original: bytes) -> str:

@@ -128,7 +128,10 @@ def _links(uri: str, base: str) -> Iterator[Finding]:
 
 def film_recipe(options: PackOptions) -> ImageRecipe:
     """How a film is packed."""
-    return ImageRecipe(size=options.size, resize=options.resize)
+    return ImageRecipe(
+        size=options.size, resize=options.resize, range=options.range or "bits in use",
+        window=options.window,
+    )  # fmt: skip
 
 
 def patients_unknown(message: str) -> tuple[Finding, ...]:
