@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from rayograph.config.base import Options, Place
 
@@ -132,3 +132,9 @@ class PackOptions(SourceOptions):
 
     shard_bytes: int = Field(64_000_000, ge=1_000_000)
     """about the size of a shard [bytes]"""
+
+    @model_validator(mode="after")
+    def _rising(self) -> "PackOptions":
+        if self.range and not self.range[0] < self.range[1]:
+            raise ValueError(f"range: black {self.range[0]:g} must be below {self.range[1]:g}, white")
+        return self

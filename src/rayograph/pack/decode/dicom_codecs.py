@@ -160,5 +160,5 @@ def _jpeg2000_shape(data: bytes) -> Shape:
         raise UnusableError("compressed pixels that are no JPEG 2000")
     right, low, left, top, wide, high, x, y, samples = struct.unpack_from(">8IH", head, 8)
     if not (wide and high) or (-(-(right - x) // wide)) * (-(-(low - y) // high)) > MOST_PARTS:
-        raise UnusableError("JPEG 2000 of too many tiles")
+        raise UnusableError("JPEG 2000 of too many tiles, or a damaged header")
     return low - top, right - left, samples, (head[42] & 127) + 1

@@ -60,6 +60,8 @@ def check(header: Dataset) -> uid.UID:
     frames = numbers(header, "NumberOfFrames") or [1.0]
     if frames[0] > 1:
         raise UnusableError(f"{frames[0]:.0f} frames in one file")
+    if np.isnan(frames[0]):
+        raise UnusableError(one_line(f"NumberOfFrames is {header.NumberOfFrames}"))
     header.NumberOfFrames = 1
     for keyword in ("Rows", "Columns", "BitsAllocated"):
         if not isinstance(header.get(keyword), int) or header[keyword].value < 1:
@@ -133,7 +135,7 @@ def _decoded(header: Dataset, syntax: uid.UID, **options: Any) -> npt.NDArray[An
         raise UnusableError(f"truncated pixel data: {len(value)} bytes of {expected}")
     decoder, plugin = dicom_codecs.decoder(syntax)
     try:
-        pixels: npt.NDArray[Any] = decoder.as_array(header, decoding_plugin=plugin, **options)[0]
+        pixels: npt.NDArray[Any] = decoder.as_array(header, decoding_plugin=plugin, allow_excess_frames=False, **options)[0]
     except RuntimeError as error:  # pydicom's, around what a decoder said
         raise UnusableError(one_line(str(error).partition(f"{plugin}: ")[2] or error)) from None
     return pixels
