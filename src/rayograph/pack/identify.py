@@ -46,6 +46,8 @@ def identified(
         if said is None:
             unmatched.append(seen["sample_id"])
             continue
+        if pseudonyms is not None and seen["private"]:
+            said = _guarded(said, pseudonyms, set(seen["private"]))
         patient = said.patient_id or seen["patient"]
         if patient is None:
             anonymous.append(seen["sample_id"])
@@ -79,6 +81,16 @@ def _sample(
         look=look,
         row=row,
     )
+
+
+def _guarded(said: SourceItem, pseudonyms: Pseudonyms, private: set[str]) -> SourceItem:
+    """What a table says of a film that has a header: its patient, and what the header says, hidden.
+
+    The table's ids are those of the headers, or others as good.
+    """
+    patient = said.patient_id and pseudonyms.of(said.patient_id)
+    metadata = {n: pseudonyms.guarded(value, private) for n, value in said.metadata.items()}
+    return replace(said, patient_id=patient, metadata=metadata)
 
 
 def _rows_by_key(

@@ -4,8 +4,9 @@ import hashlib
 import hmac
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from rayograph.config import PackOptions
 from rayograph.errors import UserError
@@ -40,6 +41,23 @@ class Pseudonyms:
         words = "|".join(map(re.escape, longest_first))
         found = re.compile(rf"(?<![^\W_])(?:{words})(?![^\W_])", re.IGNORECASE)
         return found.sub(lambda match: self.of(match[0]), text)
+
+    def guarded(self, value: Any, private: Collection[str]) -> Any:
+        """A value of a table: as it is, or with pseudonyms for words whose own are `private`."""
+        if not private or value is None:
+            return value
+        words = re.split(r"([\\/\s,;|]+)", str(value))
+        found = [self._guarded(word, private) for word in (str(value), *words)]
+        if found[0] != str(value):
+            return found[0]
+        return value if found[1:] == words else "".join(found[1:])
+
+    def _guarded(self, word: str, private: Collection[str]) -> str:
+        stem, dot, suffix = word.rpartition(".")
+        whole, part = self.of(word), self.of(stem)
+        if word and whole in private:
+            return whole
+        return f"{part}{dot}{suffix}" if stem and part in private else word
 
 
 def chosen(source: Source, options: PackOptions) -> Pseudonyms | None:

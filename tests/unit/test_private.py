@@ -1,0 +1,127 @@
+"""Contract 4: who a patient is stays where it was: identifiers are stored as salted hashes only."""
+
+import io
+import re
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from rayograph.config import PackOptions
+from rayograph.data import index, stream
+from rayograph.data.dataset import Dataset
+from rayograph.errors import UserError
+from rayograph.pack.pseudonyms import SALT, Pseudonyms
+from tests.conftest import packing
+from tests.dicoms import SECRETS, film
+
+OPTIONS = PackOptions(size=32)
+
+
+def tree(folder: Path, patients: int = 6) -> list[dict[str, str]]:
+    """Films of patients in class folders, in folders and under names that say who they are.
+
+    Two films a patient, one of them of two frames, which is refused. What each header says.
+    """
+    told = []
+    rng = np.random.default_rng(0)
+    for i in range(patients):
+        own = {
+            "PatientName": f"Roe{i}^Jane{i}", "PatientID": f"MRN-47{i:02}",
+            "AccessionNumber": f"ACC-{9000 + i}", "StudyInstanceUID": f"1.2.3.4.{50 + i}",
+            "StudyDate": f"2004011{i}",
+        }  # fmt: skip
+        for k in range(2):
+            tags = {**own, "SOPInstanceUID": f"1.2.3.9.{i}.{k + 1}"}
+            place = (
+                folder / ("normal", "sick")[i % 2] / own["PatientID"] / f"Roe{i}_{own['StudyDate']}"
+            )
+            place.mkdir(parents=True, exist_ok=True)
+            pixels = rng.integers(0, 4096, (48, 48)).astype(np.uint16)
+            data = film(pixels, 12, **tags, NumberOfFrames=None if k else None)
+            (place / f"{tags['SOPInstanceUID']}.dcm").write_bytes(data)
+        bad = place / f"broken-{own['AccessionNumber']}.dcm"
+        bad.write_bytes(film(np.zeros((48, 48), np.uint16), 12, **own))
+        told.append(own)
+    return told
+
+
+def written(folder: Path) -> str:
+    """All that lies below a folder, as text; tables laid open."""
+    texts = []
+    for path in folder.rglob("*"):
+        if path.is_file():
+            data = path.read_bytes()
+            texts += [str(path.relative_to(folder)), data.decode("latin-1")]
+            if path.suffix == ".parquet":
+                table = pq.read_table(io.BytesIO(data))
+                texts.append(str(table.schema) + str(table.to_pylist()))
+    return "\n".join(texts)
+
+
+def secrets(told: list[dict[str, str]]) -> list[str]:
+    """Every value of a tag that tells who somebody is, and its parts."""
+    values = [value for own in told for value in own.values()] + list(SECRETS.values())
+    values += [f"1.2.3.9.{i}.{k}" for i in range(len(told)) for k in (1, 2)]
+    return sorted({part for value in values for part in (value, *value.split("^"))} - {"1.2.3.9"})
+
+
+@pytest.fixture
+def salted(monkeypatch: pytest.MonkeyPatch) -> Pseudonyms:
+    monkeypatch.setenv(SALT, "a secret of the test")
+    return Pseudonyms("a secret of the test")
+
+
+def test_nothing_that_tells_who_a_patient_is_is_written(salted: Pseudonyms, tmp_path: Path) -> None:
+    told = tree(tmp_path / "films")
+    found = packing(tmp_path / "films", tmp_path / "d", OPTIONS)
+    text = written(tmp_path / "d")
+    assert [value for value in secrets(told) if value in text] == []
+    rows = [row for split in found.splits for row in index.read(found, split).to_pylist()]
+    assert len(rows) == 12
+    for row in rows:
+        assert re.fullmatch(r"(normal|sick)/[0-9a-f]{16}/[0-9a-f]{16}_[0-9a-f]{16}/"
+                            r"[0-9a-f]{16}\.dcm", row["sample_id"])  # fmt: skip
+    assert {row["patient_id"] for row in rows} == {salted.of(own["PatientID"]) for own in told}
+    assert {row["study_date"] for row in rows} == {salted.of(own["StudyDate"]) for own in told}
+    parts = {(row["patient_id"], row["part"]) for row in rows}
+    assert len(parts) == 6, "a patient is in two parts"
+    rejected = pq.read_table(tmp_path / "d" / "rejected.parquet").to_pylist()
+    assert [row["reason"] for row in rejected] == ["one flat gray, no picture"] * 6
+
+
+def test_without_a_salt_dicom_is_refused_unless_its_identifiers_are_to_be_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(SALT, raising=False)
+    tree(tmp_path / "films")
+    with pytest.raises(UserError, match=f"stored as salted hashes: set {SALT} to a secret"):
+        packing(tmp_path / "films", tmp_path / "d", OPTIONS)
+    for path in list((tmp_path / "films").rglob("*.dcm")):
+        path.rename(path.with_suffix(".png"))  # known by its content all the same
+    with pytest.raises(UserError, match=f"stored as salted hashes: set {SALT} to a secret"):
+        packing(tmp_path / "films", tmp_path / "d", OPTIONS)
+    monkeypatch.setenv(SALT, "short")
+    with pytest.raises(UserError, match="too short"):
+        packing(tmp_path / "films", tmp_path / "d", OPTIONS)
+    kept = OPTIONS.model_copy(update={"identifiers": "keep"})
+    found = packing(tmp_path / "films", tmp_path / "d", kept)
+    table = pa.concat_tables([index.read(found, split) for split in found.splits])
+    assert "MRN-4703" in table.column("patient_id").to_pylist()
+
+
+def test_films_are_added_by_names_that_are_not_kept(salted: Pseudonyms, tmp_path: Path) -> None:
+    from rayograph.pack.appending import append
+    from rayograph.pack.mapper import one_by_one
+    from rayograph.pack.sources import open_source
+
+    tree(tmp_path / "films", 6)
+    packing(tmp_path / "films", tmp_path / "d", OPTIONS)
+    tree(tmp_path / "films", 8)
+    append(open_source(str(tmp_path / "films"), OPTIONS), str(tmp_path / "d"), OPTIONS, one_by_one)
+    found = Dataset.open(str(tmp_path / "d"))
+    assert sum(part.rows for part in found.manifest.parts.values()) == 16
+    ids = [name for split in found.splits for b in stream.stored(found, split) for name in b.ids]
+    assert len(set(ids)) == 16
