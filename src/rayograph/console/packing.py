@@ -55,6 +55,9 @@ def pack(
 def inspect(
     dataset: str,
     verify: Annotated[bool, typer.Option(help="read every shard and check its sha256")] = False,
+    picture: Annotated[
+        str | None, typer.Option(help="where a picture of it goes, such as dataset.png")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Say what is in a packed dataset: counts, patients, sizes, prevalence, findings."""
@@ -65,6 +68,11 @@ def inspect(
     if verify:
         inspection.verify(opened)
     found = inspection.summary(opened)
+    if picture is not None:
+        from rayograph.report import dataset as pictures
+
+        storage.write(storage.absolute(picture), pictures.picture(found))
+        say.print(f"picture: {storage.absolute(picture)}")
     result(json.dumps(found.to_json()) if as_json else tables.dataset(found))
     if verify:
         say.print("every shard's sha256 is as packed")

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from rayograph import task as tasks
+from rayograph.console import census
 from rayograph.console.words import clock, setting, size
 
 if TYPE_CHECKING:
@@ -104,16 +105,18 @@ def dataset(found: "Summary") -> str:
     head = f"{found.uri}: {', '.join(values)}, fingerprint {manifest.fingerprint[:12]}"
     noun = manifest.inputs.noun
     table = _table("split", noun, "patients", "shards", "record batches", "MB")
-    labels = _table("class" if manifest.task == "multiclass" else "label", *found.splits)
+    kind = "class" if manifest.task == "multiclass" else "label"
+    labels = _table(kind, *found.splits, f"AUROC of {found.auroc_assumed:g} on test")
     for name, split in found.splits.items():
         counts = (split.films, split.patients, split.shards, split.record_batches)
         table.add_row(name, *map(str, counts), f"{split.bytes / 1e6:.1f}")
     for name in manifest.classes:
-        labels.add_row(name, *(_share(split, name) for split in found.splits.values()))
+        shares = (_share(split, name) for split in found.splits.values())
+        labels.add_row(name, *shares, census.wide(found.auroc[name]))
     findings = [f"finding: {finding.message}" for finding in manifest.findings]
     ignored = sum(manifest.ignored.values())
     tail = f"{manifest.rejected} {noun} rejected, {ignored} other files ignored"
-    return _text([head, table, labels, *findings, tail])
+    return _text([head, table, labels, *census.lines(found), *findings, tail])
 
 
 def _share(split: "SplitSummary", name: str) -> str:

@@ -1,6 +1,7 @@
 """`index.parquet`: a packed dataset's samples as a table, one row each, without their values."""
 
 import io
+from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -8,7 +9,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from rayograph import storage
-from rayograph.data.dataset import INDEX, Dataset
+from rayograph.data.dataset import INDEX, REJECTED, Dataset
 from rayograph.data.manifest import LONGEST_IDS
 from rayograph.errors import Failure, one_line
 from rayograph.task import Labels
@@ -24,20 +25,31 @@ def read(dataset: Dataset, split: str) -> Any:
     that a small file may stand for any number of bytes: rows are counted before they are read,
     texts before they are laid out.
     """
-    place, wanted = storage.join(dataset.uri, INDEX), dataset.split(split)
-    rows = sum(part.rows for part in dataset.manifest.parts.values())
-    try:
-        table = _table(place, rows)
-    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
-        raise Failure(f"{place}: cannot be read: {one_line(error)}; pack again") from None
-    if any(table.column(name).null_count for name in TEXTS):
-        raise Failure(f"{place}: a film has no {', '.join(TEXTS)}; pack again")
+    wanted = dataset.split(split)
+    table = every(dataset)
     parts = [table.filter(pc.equal(table.column("part"), part)) for part in wanted.parts]
     table = pa.concat_tables(parts)
     if table.num_rows != wanted.rows:
+        place = storage.join(dataset.uri, INDEX)
         raise Failure(f"{place} has {table.num_rows} {split} films, not {wanted.rows}")
     labels(dataset, table)  # raises
     return table
+
+
+def every(dataset: Dataset) -> Any:
+    """The rows of all parts, as they are stored; `Failure` as of `read`."""
+    place = storage.join(dataset.uri, INDEX)
+    rows = sum(part.rows for part in dataset.manifest.parts.values())
+    table = _table(place, rows, TEXTS)
+    if any(table.column(name).null_count for name in TEXTS):
+        raise Failure(f"{place}: a film has no {', '.join(TEXTS)}; pack again")
+    return table
+
+
+def reasons(dataset: Dataset) -> list[str]:
+    """Why each rejected original is of no use; `Failure` where that table cannot be read."""
+    place = storage.join(dataset.uri, REJECTED)
+    return list(_table(place, dataset.manifest.rejected, ("reason",)).column("reason").to_pylist())
 
 
 def labels(dataset: Dataset, table: Any) -> Labels:
@@ -49,14 +61,21 @@ def labels(dataset: Dataset, table: Any) -> Labels:
         raise Failure(f"{place}: invalid label: {one_line(error)}; pack again") from None
 
 
-def _table(place: str, rows: int) -> Any:
-    """The whole file; columns of texts and numbers only."""
+def _table(place: str, rows: int, texts: Sequence[str]) -> Any:
+    """The whole file of so many rows; columns of texts (these must be) and numbers only."""
+    try:
+        return _checked(place, rows, texts)
+    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
+        raise Failure(f"{place}: cannot be read: {one_line(error)}; pack again") from None
+
+
+def _checked(place: str, rows: int, must: Sequence[str]) -> Any:
     data = storage.read(place)
     with pq.ParquetFile(io.BytesIO(data)) as file:
         schema, metadata = file.schema_arrow, file.metadata
     texts = [f.name for f in schema if f.type in (pa.string(), pa.binary())]
     names = [f.name for f in schema if f.name in texts or pa.types.is_primitive(f.type)]
-    _check(place, schema.empty_table().select(names).schema, metadata, rows)
+    _check(place, schema.empty_table().select(names).schema, metadata, rows, must)
     table = pq.read_table(io.BytesIO(data), columns=names, read_dictionary=texts)
     table.validate(full=True)
     for name in texts:
@@ -68,13 +87,13 @@ def _table(place: str, rows: int) -> Any:
     return table
 
 
-def _check(place: str, schema: Any, metadata: Any, rows: int) -> None:
+def _check(place: str, schema: Any, metadata: Any, rows: int, must: Sequence[str]) -> None:
     groups = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
     if not metadata.num_rows == sum(groups) == rows:
         raise Failure(f"{place}: has {metadata.num_rows} films, not {rows}; pack again")
-    texts = [schema.field(name).type for name in TEXTS]
-    if texts != [pa.string()] * len(TEXTS):
-        raise Failure(f"{place}: {', '.join(TEXTS)} must be text; pack again")
+    texts = [schema.field(name).type for name in must]
+    if texts != [pa.string()] * len(must):
+        raise Failure(f"{place}: {', '.join(must)} must be text; pack again")
 
 
 def _laid_out(column: Any) -> int:

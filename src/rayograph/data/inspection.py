@@ -1,14 +1,24 @@
 """Looking into a packed dataset: what it holds, and whether every byte is as it was packed."""
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from rayograph import storage
+from rayograph.data import census, index, sampling
+from rayograph.data.census import Census
 from rayograph.data.dataset import Dataset
 from rayograph.data.manifest import Manifest, Split
+from rayograph.data.recipe import TableRecipe
 from rayograph.errors import Failure
+from rayograph.task.estimate import hanley_mcneil
+
+AUROC = 0.9  # for which the width of the test's interval is foretold
+SHOWN, ODD, SIDE = 14, 7, 128  # films of the picture, suspected inverted ones, pixels at most
 
 
 @dataclass(frozen=True)
@@ -29,19 +39,53 @@ class SplitSummary:
 
 
 @dataclass(frozen=True)
+class Look:
+    """What some films look like: `levels` counts gray levels 0 to 255 of `films` of them.
+
+    `shown` are a few [n, side, side], and `inverted` the first that are suspected to be.
+    """
+
+    films: int
+    levels: Sequence[int]
+    shown: npt.NDArray[np.uint8] = field(repr=False)
+    inverted: npt.NDArray[np.uint8] = field(repr=False)
+
+
+@dataclass(frozen=True)
 class Summary:
-    """What a dataset holds; `values` says what its samples look like, and their statistics."""
+    """What a dataset holds; `values` says what its samples look like, and their statistics.
+
+    `auroc` has for each class, or label, half the width of the 95 % interval that an AUROC of
+    `auroc_assumed` on the test split will have (Hanley and McNeil), None where it is undefined;
+    `missing`, of records, the share of each column's values that are missing; `look` is None of
+    what cannot be seen.
+    """
 
     uri: str
     manifest: Manifest
     values: Mapping[str, str | float]
     splits: Mapping[str, SplitSummary]
+    census: Census
+    rejects: Mapping[str, int]
+    auroc: Mapping[str, float | None]
+    auroc_assumed: float
+    missing: Mapping[str, float]
+    look: Look | None
 
     def to_json(self) -> dict[str, Any]:
         """What `inspect --json` prints: the manifest without its shards, and the sums."""
         found = self.manifest.model_dump(mode="json", exclude={"parts", "splits"})
         splits = {name: asdict(split) for name, split in self.splits.items()}
-        return {"uri": self.uri, **found, "values": dict(self.values), "splits": splits}
+        more: dict[str, Any] = {
+            "index": asdict(self.census),
+            "rejects": dict(self.rejects),
+            "test_auroc_interval": {"auroc": self.auroc_assumed, "half_width": dict(self.auroc)},
+        }
+        if self.missing:
+            more["missing"] = dict(self.missing)
+        if self.look:
+            more["gray_levels"] = {"films": self.look.films, "counts": list(self.look.levels)}
+        return {"uri": self.uri, **found, "values": dict(self.values), "splits": splits, **more}
 
 
 def verify(dataset: Dataset) -> None:
@@ -57,11 +101,64 @@ def verify(dataset: Dataset) -> None:
 
 
 def summary(dataset: Dataset) -> Summary:
-    """Samples, patients, bytes and prevalence of each split, or fold; values of the first."""
+    """What `inspect` shows: all but the look of samples is of every one; values of the first split.
+
+    `Failure` where the dataset's tables or the samples that are looked at cannot be read.
+    """
     folds = {name: Split({name: dataset.manifest.parts[name]}) for name in dataset.manifest.folds}
     splits = folds | {name: dataset.split(name) for name in dataset.splits}
-    values = dataset.inputs.describe(next(iter(splits.values())).moments)
-    return Summary(dataset.uri, dataset.manifest, values, {n: _of(s) for n, s in splits.items()})
+    table = index.every(dataset)
+    return Summary(
+        uri=dataset.uri,
+        manifest=dataset.manifest,
+        values=dataset.inputs.describe(next(iter(splits.values())).moments),
+        splits={name: _of(split) for name, split in splits.items()},
+        census=census.take(table),
+        rejects=census.kinds(index.reasons(dataset)),
+        auroc=_auroc(dataset.manifest, splits.get("test")),
+        auroc_assumed=AUROC,
+        missing=_missing(dataset.manifest),
+        look=_look(dataset, table),
+    )
+
+
+def _auroc(manifest: Manifest, test: Split | None) -> dict[str, float | None]:
+    if test is None:
+        return dict.fromkeys(manifest.classes)
+    counts = test.labels
+    return {
+        name: hanley_mcneil(AUROC, counts[name].present, counts[name].absent)
+        for name in manifest.classes
+    }
+
+
+def _missing(manifest: Manifest) -> dict[str, float]:
+    if not isinstance(manifest.recipe, TableRecipe):
+        return {}
+    every = Split(manifest.parts)
+    known = zip(manifest.recipe.columns, every.moments.counts, strict=True)
+    return {column.name: 1 - count / max(every.rows, 1) for column, count in known}
+
+
+def _look(dataset: Dataset, table: Any) -> Look | None:
+    samples = dataset.inputs.pictures(sampling.first(dataset))
+    if not len(samples):
+        return None
+    odd: list[int] = []
+    if {"inverted", "shard"} <= set(table.column_names):
+        told = table.column("inverted").to_pylist()
+        odd = [row for row, value in enumerate(told) if census.flagged(value)][:ODD]
+    every = np.linspace(0, len(samples) - 1, min(SHOWN, len(samples))).astype(int)
+    step = max(1, samples.shape[1] // SIDE)
+    levels = np.zeros(256, np.int64)
+    for film in samples:
+        levels += np.bincount(film.ravel(), minlength=256)
+    return Look(
+        films=len(samples),
+        levels=levels.tolist(),
+        shown=samples[every][:, ::step, ::step],
+        inverted=sampling.at(dataset, table, odd)[:, ::step, ::step],
+    )
 
 
 def _of(split: Split) -> SplitSummary:

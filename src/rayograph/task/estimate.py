@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 CONFIDENCE = 0.95
+NORMAL = 1.959964  # standard deviations, of as much of a normal distribution
 BLOCK = 2_000_000  # sample weights held at a time: 16 MB, and a few temporaries of that size
 
 
@@ -31,6 +32,21 @@ class Judgement:
 
     metrics: Mapping[str, Estimate]
     labels: Mapping[str, Mapping[str, Estimate]]
+
+
+def hanley_mcneil(auroc: float, positives: int, negatives: int) -> float | None:
+    """Half the width of the 95 % interval that an AUROC will have; None without one of both kinds.
+
+    Of films that are independent; several of one patient make it wider.
+    Source: Hanley and McNeil, Radiology 143 (1982) 29.
+    """
+    if not positives or not negatives:
+        return None
+    both_above, both_below = auroc / (2 - auroc), 2 * auroc**2 / (1 + auroc)
+    variance = auroc * (1 - auroc)
+    variance += (positives - 1) * (both_above - auroc**2)
+    variance += (negatives - 1) * (both_below - auroc**2)
+    return NORMAL * float(np.sqrt(variance / (positives * negatives)))
 
 
 def wilson(successes: int, trials: int) -> Estimate:
