@@ -6,18 +6,24 @@ from pydantic import Field
 
 from rayograph.config.base import Options, Place
 
+Match = Literal[
+    "path", "name", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID", "PatientID",
+    "AccessionNumber",
+]  # fmt: skip
+
 
 class SourceOptions(Options):
     """Which films a source has, and how a table names them."""
 
     path_column: str = "path"
-    """column of file paths (tables) [column]"""
+    """column of file paths (tables), or of what `pack.match` says [column]"""
 
     id_column: str | None = None
     """column of ids (records); null: the number of the row, from 1 [column]"""
 
     root: str | None = None
-    """folder that the paths are relative to (tables); null: the table's own [URI]"""
+    """folder that the paths are relative to (tables); null: the table's own, or SOURCE with
+    `pack.table` [URI]"""
 
     exclude: tuple[str, ...] = ()
     """files to leave out, such as `*/masks/*` (folders), or columns (records) [patterns of paths,
@@ -54,9 +60,10 @@ class PackOptions(SourceOptions):
     """source: its own parts, or cut where it has none; test: every film is a test film, to judge
     models by: one class is enough, and the model says which is negative [name]"""
 
-    val: Literal["source", "cut", "merge_and_cut"] = "source"
+    val: Literal["source", "cut", "merge_and_cut", "none"] = "source"
     """validation films: the source's own part (cut from training if it has none), cut from
-    training, or the source's own merged into training and then cut [name]"""
+    training, the source's own merged into training and then cut, or none: all that is not for
+    testing is trained on, and the last epoch is the model [name]"""
 
     val_fraction: float = Field(0.15, gt=0, lt=1)
     """share of training patients that a cut takes (a source without parts is cut 70/15/15)
@@ -76,8 +83,34 @@ class PackOptions(SourceOptions):
     """parts that training and validation films are dealt into, for cross-validation by `data.fold`;
     null: one training and one validation part [folds]"""
 
+    layout: str | None = None
+    """how a published dataset below SOURCE is laid out: nih14, chexpert, mimic-cxr-jpg, rsna,
+    vindr-cxr, kaggle-pneumonia, kaggle-covid, or the place of a layout of your own [name or URI]"""
+
+    table: Place | None = None
+    """table of the labels of films that lie below SOURCE, a folder; paths are relative to SOURCE
+    [URI]"""
+
+    match: Match = "path"
+    """how the path column names films (tables): path; name: the file's name, with or without its
+    suffix, anywhere below the root; or what their headers say under a DICOM keyword [name]"""
+
+    several_rows: Literal["equal", "any", "majority"] | None = None
+    """what several rows of one film are (tables): null: an error; equal: they must say the same;
+    any: present if one row says so; majority: what more than half of the rows say that know it,
+    else uncertain (multilabel) [name]"""
+
+    test_list: Place | None = None
+    """text file of film names or paths, one a line: those are for testing, all others for
+    training [URI]"""
+
+    views: tuple[str, ...] = ()
+    """views to keep, such as PA, AP; lateral, LAT, LL and RL are one, frontal is PA or AP; films
+    of no known view are kept; empty: all [views]"""
+
     patient_pattern: str | None = None
-    """regular expression on a film's path; its first group is the patient (folders) [regex]"""
+    """regular expression on a film's path; its first group is the patient (folders, tables)
+    [regex]"""
 
     task: Literal["multiclass", "multilabel"] = "multiclass"
     """multiclass: a film has exactly one class; multilabel: each of several labels is present or
@@ -92,6 +125,11 @@ class PackOptions(SourceOptions):
 
     label_separator: str | None = None
     """what joins the findings in the label column, such as `|` (tables) [text]"""
+
+    classes: dict[str, tuple[str, ...]] = Field({})
+    """spellings that are a class (or findings, or columns, that are a label), by its name, such as
+    {covid: [COVID-19, covid19], normal: [Normal]}; all others are left out; empty: each is its own
+    [spellings by class]"""
 
     drop_labels: tuple[str, ...] = ()
     """labels to leave out, such as those that never occur in training (multilabel) [labels]"""
@@ -109,7 +147,17 @@ class PackOptions(SourceOptions):
 
     patient_column: str | None = None
     """column of patients (tables), or `none` if each sample is its own patient; null: as `none` of
-    records, refused of films [column]"""
+    records; of films what `pack.patient_pattern` or a DICOM file's header says [column]"""
+
+    view_column: str | None = None
+    """column of views (tables); null: `view`, if the table has it [column]"""
+
+    age_column: str | None = None
+    """column of ages in years, or in DICOM's form such as 058Y (tables); null: `age`, if the table
+    has it [column]"""
+
+    sex_column: str | None = None
+    """column of sexes (tables); null: `sex`, if the table has it [column]"""
 
     split_column: str = "split"
     """column of train, val, test (tables); used if the table has it [column]"""
