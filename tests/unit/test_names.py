@@ -15,7 +15,7 @@ from rayograph.data import index
 from rayograph.data.recipe import ImageRecipe
 from rayograph.pack import phantom
 from rayograph.pack.sources import open_source, unlabelled
-from rayograph.pack.sources.table import open_films
+from rayograph.pack.sources.films import open_films
 from tests.conftest import packing
 
 NAMES = (

@@ -6,18 +6,24 @@ from pydantic import Field, model_validator
 
 from rayograph.config.base import Options, Place
 
+Match = Literal[
+    "path", "name", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID", "PatientID",
+    "AccessionNumber",
+]  # fmt: skip
+
 
 class SourceOptions(Options):
     """Which films a source has, and how a table names them."""
 
     path_column: str = "path"
-    """column of file paths (tables) [column]"""
+    """column of file paths (tables), or of what `pack.match` says [column]"""
 
     id_column: str | None = None
     """column of ids (records); null: the number of the row, from 1 [column]"""
 
     root: str | None = None
-    """folder that the paths are relative to (tables); null: the table's own [URI]"""
+    """folder that the paths are relative to (tables); null: the table's own, or SOURCE with
+    `pack.table` [URI]"""
 
     exclude: tuple[str, ...] = ()
     """files to leave out, such as `*/masks/*` (folders), or columns (records) [patterns of paths,
@@ -85,11 +91,34 @@ class PackOptions(SourceOptions):
     """parts that training and validation films are dealt into, for cross-validation by `data.fold`;
     null: one training and one validation part [folds]"""
 
-    patient_pattern: str | None = None
-    """regular expression on a film's path; its first group is the patient (folders) [regex]"""
+    layout: str | None = None
+    """how a published dataset below SOURCE is laid out: nih14, chexpert, mimic-cxr-jpg, rsna,
+    vindr-cxr, kaggle-pneumonia, kaggle-covid, or the place of a layout of your own [name or URI]"""
+
+    table: Place | None = None
+    """table of the labels of films that lie below SOURCE, a folder; paths are relative to SOURCE
+    [URI]"""
+
+    match: Match = "path"
+    """how the path column names films (tables): path; name: the file's name, with or without its
+    suffix, anywhere below the root; or what their headers say under a DICOM keyword [name]"""
+
+    several_rows: Literal["equal", "any", "majority"] | None = None
+    """what several rows of one film are (tables): null: an error; equal: they must say the same;
+    any: present if one row says so; majority: what more than half of the rows say that know it,
+    else uncertain (multilabel) [name]"""
+
+    test_list: Place | None = None
+    """text file of film names or paths, one a line: those are for testing, all others for
+    training [URI]"""
 
     views: tuple[str, ...] = ()
-    """views to keep, such as [PA, AP], where a film's view is known; none: all [views]"""
+    """views to keep, such as PA, AP; lateral, LAT, LL and RL are one, frontal is PA or AP; films
+    of no known view are kept; empty: all [views]"""
+
+    patient_pattern: str | None = None
+    """regular expression on a film's path; its first group is the patient (folders, tables)
+    [regex]"""
 
     identifiers: Literal["hash", "keep"] = "hash"
     """patients, study dates and names of DICOM films: salted hashes (by RAYOGRAPH_SALT), or kept as
@@ -109,6 +138,11 @@ class PackOptions(SourceOptions):
     label_separator: str | None = None
     """what joins the findings in the label column, such as `|` (tables) [text]"""
 
+    classes: dict[str, tuple[str, ...]] = Field({})
+    """spellings that are a class (or findings, or columns, that are a label), by its name, such as
+    {covid: [COVID-19, covid19], normal: [Normal]}; all others are left out; empty: each is its own
+    [spellings by class]"""
+
     drop_labels: tuple[str, ...] = ()
     """labels to leave out, such as those that never occur in training (multilabel) [labels]"""
 
@@ -125,7 +159,17 @@ class PackOptions(SourceOptions):
 
     patient_column: str | None = None
     """column of patients (tables), or `none` if each sample is its own patient; null: as `none` of
-    records, refused of films [column]"""
+    records; of films what `pack.patient_pattern` or a DICOM file's header says [column]"""
+
+    view_column: str | None = None
+    """column of views (tables); null: `view`, if the table has it [column]"""
+
+    age_column: str | None = None
+    """column of ages in years, or in DICOM's form such as 058Y (tables); null: `age`, if the table
+    has it [column]"""
+
+    sex_column: str | None = None
+    """column of sexes (tables); null: `sex`, if the table has it [column]"""
 
     split_column: str = "split"
     """column of train, val, test (tables); used if the table has it [column]"""

@@ -14,10 +14,11 @@ from rayograph.pack.samples import Rejection, Sample
 from rayograph.pack.scan import Scan
 from rayograph.pack.sources import Source, SourceItem
 from rayograph.pack.sources.base import Awaiting, patients_unknown
+from rayograph.pack.views import wanted
 from rayograph.task import PRESENT
 
 NAMED = 20  # films that a finding names; its message counts them all
-FRONTAL, CHEST = ("PA", "AP"), ("CHEST", "THORAX", "LUNG")
+FRONTAL, CHEST = ("", "PA", "AP", "FRONTAL"), ("CHEST", "THORAX", "LUNG")
 
 
 class Identified(NamedTuple):
@@ -56,7 +57,10 @@ def identified(
         source, samples, odd = _matched(source, samples, unmatched, named or {})
         findings += odd
     if anonymous:
-        message = f"{len(anonymous)} films name no patient, so each counts as its own patient"
+        message = (
+            f"{len(anonymous)} films name no patient, so each counts as its own; "
+            "pack.patient_pattern can read patients off the paths"
+        )
         findings += patients_unknown(message)
     samples, odd = _of_views(samples, options)
     source = replace(source, findings=(*source.findings, *findings, *odd))
@@ -144,15 +148,14 @@ def _present_classes(source: Source, samples: list[Sample]) -> tuple[Source, lis
 def _of_views(samples: list[Sample], options: PackOptions) -> tuple[list[Sample], list[Finding]]:
     """Those of the views that are asked for; what views and body parts there are beside chests."""
     findings = []
-    if options.views:
-        wanted = {view.upper() for view in options.views}
-        views = [_text(s, "view") for s in samples]
-        left = Counter(view for view in views if view and view not in wanted)
-        samples = [s for s, view in zip(samples, views, strict=True) if view not in left]
-        if left:
-            told = f"{sum(left.values())} films are left out by pack.views: {_counts(left)}"
-            findings.append(Finding(kind="views_left_out", message=told))
-    other = [s for s in samples if _text(s, "view") not in ("", *FRONTAL)]
+    left = [s for s in samples if not wanted(_text(s, "view"), options.views)]
+    if left:
+        told = _counts(Counter(_text(s, "view") for s in left))
+        message = f"{len(left)} films of other views than pack.views are left out: {told}"
+        findings.append(Finding(kind="views_left_out", message=message))
+        names = {s.sample_id for s in left}
+        samples = [s for s in samples if s.sample_id not in names]
+    other = [s for s in samples if _text(s, "view") not in FRONTAL]
     if other:
         told = _counts(Counter(_text(s, "view") for s in other))
         message = f"{len(other)} films are no frontal views: {told}; pack.views=[PA, AP] drops them"

@@ -7,22 +7,33 @@ from rayograph.config import PackOptions
 from rayograph.data.dataset import Dataset
 from rayograph.data.manifest import MOST_CLASSES, Finding
 from rayograph.errors import UserError, one_line
-from rayograph.pack import labels, states
+from rayograph.pack import classes, labels, states
 from rayograph.task.multiclass import Multiclass
 
 Texts = Sequence[str]
 
 
 class Labelling(NamedTuple):
-    """The classes (the negative one first) or labels, and of each sample the state of each."""
+    """The classes (the negative one first) or labels, and of each sample the state of each.
+
+    A sample of a class that is left out has None.
+    """
 
     classes: tuple[str, ...]
-    labels: list[tuple[int, ...]]
+    labels: list[tuple[int, ...] | None]
     findings: tuple[Finding, ...]
 
 
-def labelling(uri: str, columns: Mapping[str, Texts], options: PackOptions) -> Labelling:
-    """The labels in one column, or in several, a text a sample; `UserError` where they are none."""
+def labelling(
+    uri: str,
+    columns: Mapping[str, Texts],
+    options: PackOptions,
+    rows: Sequence[int] | None = None,
+) -> Labelling:
+    """The labels in one column, or in several, a text a sample; `UserError` where they are none.
+
+    `rows` are where the samples stand in their table, from 0; all of it if there are none.
+    """
     if options.task == "multiclass":
         if len(columns) > 1 or options.label_separator is not None:
             raise UserError(
@@ -30,9 +41,9 @@ def labelling(uri: str, columns: Mapping[str, Texts], options: PackOptions) -> L
                 "one column says the class"
             )
         ((name, texts),) = columns.items()
-        return _classes(uri, name, texts, options)
+        return _classes(uri, name, texts, options, rows)
     if options.label_separator is None:
-        found = states.of_columns(uri, columns, options)
+        found = states.of_columns(uri, columns, options, rows)
     else:
         if len(columns) > 1:
             raise UserError(
@@ -43,8 +54,7 @@ def labelling(uri: str, columns: Mapping[str, Texts], options: PackOptions) -> L
         known = Dataset.open(options.like).manifest.classes if options.like else None
         found = states.of_findings(uri, texts, known, options)
     _check_many(uri, found.names)
-    rows = [tuple(row) for row in found.values.tolist()]
-    return Labelling(found.names, rows, found.findings)
+    return Labelling(found.names, [tuple(row) for row in found.values.tolist()], found.findings)
 
 
 def _check_many(uri: str, names: Sequence[str]) -> None:
@@ -54,19 +64,26 @@ def _check_many(uri: str, names: Sequence[str]) -> None:
         )
 
 
-def _classes(uri: str, name: str, texts: Texts, options: PackOptions) -> Labelling:
-    empty = [i for i, text in enumerate(texts) if labels.is_missing(text)]
-    if empty:
-        raise UserError(
-            f"{uri}: {len(empty)} rows have no {one_line(name)}, the first is row {empty[0] + 1}; "
-            "fill or remove them"
-        )
-    spelling, findings = labels.spellings(uri, texts)
+def _classes(
+    uri: str, name: str, given: Texts, options: PackOptions, rows: Sequence[int] | None
+) -> Labelling:
+    texts, left = classes.renamed(uri, given, options.classes)
+    kept = [text for text in texts if text is not None]
+    if not options.classes:
+        empty = [i for i, text in enumerate(kept) if labels.is_missing(text)]
+        if empty:
+            first = (empty[0] if rows is None else rows[empty[0]]) + 1
+            raise UserError(
+                f"{uri}: {len(empty)} rows have no {one_line(name)}, the first is row {first}; "
+                "fill or remove them"
+            )
+    spelling, odd = labels.spellings(uri, kept)
     _check_many(uri, sorted(set(spelling.values())))
     if options.split == "test":
-        classes = tuple(labels.by_name(spelling.values()))
+        names = tuple(labels.by_name(spelling.values()))
     else:
-        classes = labels.ordered(uri, list(spelling.values()), options.negative)
-    task = Multiclass(classes)
-    states_of = {name: tuple(task.encode(name).tolist()) for name in classes}
-    return Labelling(classes, [states_of[spelling[text]] for text in texts], findings)
+        names = labels.ordered(uri, list(spelling.values()), options.negative)
+    task = Multiclass(names)
+    states_of = {each: tuple(task.encode(each).tolist()) for each in names}
+    found = [None if text is None else states_of[spelling[text]] for text in texts]
+    return Labelling(names, found, (*left, *odd))

@@ -11,7 +11,7 @@ from rayograph.config import PackOptions
 from rayograph.config.nearest import nearest
 from rayograph.data.manifest import Finding
 from rayograph.errors import UserError, one_line
-from rayograph.pack import labels
+from rayograph.pack import classes, labels
 from rayograph.task import ABSENT, MISSING, PRESENT, UNCERTAIN
 
 
@@ -23,8 +23,17 @@ class States(NamedTuple):
     findings: tuple[Finding, ...]
 
 
-def of_columns(uri: str, columns: Mapping[str, Sequence[str]], options: PackOptions) -> States:
-    """A label a column, by what each says; `UserError` names a value that says nothing known."""
+def of_columns(
+    uri: str,
+    columns: Mapping[str, Sequence[str]],
+    options: PackOptions,
+    rows: Sequence[int] | None = None,
+) -> States:
+    """A label a column, by what each says; `UserError` names a value that says nothing known.
+
+    `pack.classes` joins columns: present if one is, absent only if all are. `rows` are where the
+    samples stand in their table, from 0.
+    """
     words = {
         **dict.fromkeys(map(str.casefold, options.present), PRESENT),
         **dict.fromkeys(map(str.casefold, options.absent), ABSENT),
@@ -35,7 +44,8 @@ def of_columns(uri: str, columns: Mapping[str, Sequence[str]], options: PackOpti
         found = words.get(text.strip().casefold())
         if found is None and not labels.is_missing(text):
             raise UserError(
-                f"{uri}: {one_line(name)} is {one_line(text)!r} in row {row + 1}; a label is one "
+                f"{uri}: {one_line(name)} is {one_line(text)!r} in row "
+                f"{(row if rows is None else rows[row]) + 1}; a label is one "
                 "of pack.present, pack.absent or pack.uncertain, or nothing"
             )
         return MISSING if found is None else found
@@ -43,9 +53,32 @@ def of_columns(uri: str, columns: Mapping[str, Sequence[str]], options: PackOpti
     alike = {name: labels.plain(name) for name in columns}
     if len(set(alike.values())) < len(alike):
         raise UserError(f"{uri}: two labels differ in spelling only: {one_line(', '.join(alike))}")
-    names = _kept(uri, list(columns), options)
-    found = [[state(name, i, text) for i, text in enumerate(columns[name])] for name in names]
-    return _checked(uri, names, np.array(found, np.int8).T, ())
+    groups, findings = {name: [name] for name in columns}, tuple[Finding, ...]()
+    if options.classes:
+        to = classes.by_spelling(uri, options.classes, columns)
+        groups = {name: [c for c in columns if to.get(alike[c]) == name] for name in to.values()}
+        left = {name: len(columns[name]) for name in columns if alike[name] not in to}
+        findings = tuple(classes.left_out("labels_left_out", "values", left))
+    names = _kept(uri, list(groups), options)
+
+    def joined(group: Sequence[str]) -> npt.NDArray[np.int8]:
+        every = [[state(name, i, text) for i, text in enumerate(columns[name])] for name in group]
+        return any_present(np.array(every, np.int8), strict=True)
+
+    found = np.array([joined(groups[name]) for name in names], np.int8)
+    return _checked(uri, names, found.T, findings)
+
+
+def any_present(states: npt.NDArray[np.int8], strict: bool = False) -> npt.NDArray[np.int8]:
+    """The state of a label that is there if one of several, int8 [m, …], is; int8 […].
+
+    Where none is present, one that is uncertain leaves it uncertain, and with `strict` one that is
+    not known leaves it not known; otherwise those that are not known say nothing.
+    """
+    order = (PRESENT, UNCERTAIN, MISSING, ABSENT) if strict else (PRESENT, UNCERTAIN, ABSENT)
+    return np.select([(states == state).any(axis=0) for state in order], order, MISSING).astype(
+        np.int8
+    )
 
 
 def of_findings(
@@ -54,7 +87,8 @@ def of_findings(
     """A label a finding that some row names; a row has those that it names, and no other.
 
     Nothing, or a name such as `No Finding`, is none at all. Spellings that differ in case, blanks
-    or underscores only are one label. Where the labels are `known`, other findings are left out.
+    or underscores only are one label, and so are those that `pack.classes` joins. Where the labels
+    are `known`, other findings are left out.
     """
     separator = options.label_separator
     if not separator:
@@ -63,7 +97,13 @@ def of_findings(
     rows = [
         {labels.plain(word): word.strip() for word in value.split(separator)} for value in values
     ]
-    rows = [{key: word for key, word in row.items() if key not in none} for row in rows]
+    left = Counter[str]()
+    if options.classes:
+        to = classes.by_spelling(uri, options.classes, {w for row in rows for w in row.values()})
+        left.update(w for row in rows for k, w in row.items() if k not in to and k not in none)
+        rows = [{labels.plain(to[k]): to[k] for k in row if k in to} for row in rows]
+    else:
+        rows = [{key: word for key, word in row.items() if key not in none} for row in rows]
     spelled: dict[str, Counter[str]] = {}
     for row in rows:
         for key, word in row.items():
@@ -76,7 +116,9 @@ def of_findings(
     for i, row in enumerate(rows):
         for key in row.keys() & place.keys():
             found[i, place[key]] = PRESENT
-    return _checked(uri, names, found, tuple(_odd(spelled, set(every))))
+    findings = (*classes.left_out("labels_left_out", "findings", left),
+                *_odd(spelled, set(every)))  # fmt: skip
+    return _checked(uri, names, found, findings)
 
 
 def _odd(spelled: Mapping[str, Counter[str]], every: set[str]) -> Iterator[Finding]:

@@ -5,29 +5,44 @@ from rayograph.config import PackOptions, SourceOptions
 from rayograph.data.recipe import Recipe, TableRecipe
 from rayograph.errors import UserError
 from rayograph.pack.decode import SUFFIXES
-from rayograph.pack.sources import records
+from rayograph.pack.sources import listed, records
 from rayograph.pack.sources.base import Original, Source, SourceItem, files_below
+from rayograph.pack.sources.films import films_of, open_films
 from rayograph.pack.sources.folders import open_folders
 from rayograph.pack.sources.reading import is_table
-from rayograph.pack.sources.table import films_of, open_films, open_records
+from rayograph.pack.sources.table import open_records
 
 __all__ = ["Original", "Source", "SourceItem", "open_source", "unlabelled"]
 
 
 def open_source(uri: str, options: PackOptions) -> Source:
-    """List a folder of class folders, or a table.
+    """List what a source names: class folders, a table, films beside a table, a published layout.
 
     Raises `UserError` where no sample is found, a column is missing, or a label is empty.
     """
     uri = storage.absolute(uri)
-    if options.inputs == "table":
-        _check_table(uri)
-        source = open_records(uri, options)
-    else:
-        source = open_films(uri, options) if is_table(uri) else open_folders(uri, options)
-    if options.split == "source" and len({item.split is None for item in source.items}) > 1:
-        raise UserError(f"{uri}: some films have a split and some have none; give all or none")
+    source = _opened(uri, options)
+    if options.test_list is not None:
+        source = listed.tested(source, options.test_list)
+    for items in (source.items, source.labelled):
+        if options.split == "source" and len({item.split is None for item in items}) > 1:
+            raise UserError(f"{uri}: some films have a split and some have none; give all or none")
     return source
+
+
+def _opened(uri: str, options: PackOptions) -> Source:
+    if options.inputs == "table":
+        if options.table or options.layout:
+            raise UserError("pack.table and pack.layout: are of films, not of pack.inputs=table")
+        _check_table(uri)
+        return open_records(uri, options)
+    if options.table is not None and is_table(uri):
+        raise UserError(f"{uri}: pack.table={options.table} is for films of a folder, no table")
+    if is_table(uri) or options.table is not None:
+        return open_films(uri, options)
+    if options.match != "path":
+        raise UserError(f"{uri}: pack.match={options.match} needs a table: pack.table=URI")
+    return open_folders(uri, options)
 
 
 def unlabelled(uri: str, recipe: Recipe, options: SourceOptions) -> list[Original]:

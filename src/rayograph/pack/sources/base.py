@@ -1,5 +1,6 @@
 """What every kind of source gives: items, before any of them is read."""
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,8 @@ PARTS = {
     "val": "val", "valid": "val", "validate": "val", "validation": "val", "dev": "val",
     "test": "test", "testing": "test",
 }  # fmt: skip
+DICOM = (".dcm", ".dicom")
+BARE = re.compile(r"(?:^|/)(?=[^/]*\d)[^/.]+(?:\.\d+)*$")  # no suffix, or one of a UID's numbers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +77,11 @@ class Source:
         """Whether the source says what is for training and what for testing."""
         return self.items[0].split is not None
 
+    @property
+    def labelled(self) -> tuple[SourceItem, ...]:
+        """What has labels: the items, or the rows that wait for what films' headers say."""
+        return tuple(self.awaiting.rows.values()) if self.awaiting else self.items
+
 
 @dataclass(frozen=True)
 class Found:
@@ -84,11 +92,12 @@ class Found:
     findings: tuple[Finding, ...]
 
 
-def files_below(uri: str, exclude: Sequence[str]) -> Found:
+def files_below(uri: str, exclude: Sequence[str], bare: bool = False) -> Found:
     """What lies below a folder; `UserError` where there is no film.
 
-    A file is a film by its suffix; hidden files are none, nor is what a pattern excludes. Keys of
-    an object store are taken as they are, whatever slashes they have.
+    A file is a film by its suffix, with `bare` also without one if its name has a digit, as files
+    of archives have (`IM000001`, `1.2.840.10008.1`); hidden files are none, nor is what a pattern
+    excludes. Keys of an object store are taken as they are, whatever slashes they have.
     """
     films, ignored = dict[str, str](), Counter[str]()
     base = storage.readable(storage.join(uri, ""))[1]
@@ -96,10 +105,11 @@ def files_below(uri: str, exclude: Sequence[str]) -> Found:
         place, name = storage.readable(entry.uri)
         name = name.removeprefix(base)
         suffix, hidden = PurePosixPath(name).suffix.lower(), _hidden(name)
+        known = suffix in SUFFIXES or (bare and BARE.search(name) is not None)
         if any(fnmatch(name, pattern) for pattern in exclude):
             ignored["excluded"] += 1
-        elif hidden or suffix not in SUFFIXES:
-            ignored["hidden" if suffix in SUFFIXES else suffix or PurePosixPath(name).name] += 1
+        elif hidden or not known:
+            ignored["hidden" if known else suffix or PurePosixPath(name).name] += 1
         else:
             films[name] = place
     findings = tuple(_links(uri, base))
@@ -112,6 +122,12 @@ def files_below(uri: str, exclude: Sequence[str]) -> Found:
 def parts_of(name: str) -> list[str]:
     """The folders of a film's name, and its own: keys may have empty ones, and `.`, between."""
     return [part for part in name.split("/") if part not in ("", ".")]
+
+
+def is_dicom(name: str) -> bool:
+    """Whether a film may be DICOM, by its suffix, or since it has none of a picture."""
+    suffix = PurePosixPath(name).suffix.lower()
+    return suffix in DICOM or suffix not in SUFFIXES
 
 
 def _hidden(name: str) -> bool:

@@ -7,6 +7,7 @@ from rayograph.config import PackOptions
 from rayograph.data.manifest import Finding
 from rayograph.errors import UserError
 from rayograph.pack.labelling import labelling
+from rayograph.pack.sources import patients
 from rayograph.pack.sources.base import (
     PARTS,
     Source,
@@ -14,7 +15,6 @@ from rayograph.pack.sources.base import (
     files_below,
     film_recipe,
     parts_of,
-    patients_unknown,
 )
 
 
@@ -24,7 +24,7 @@ def open_folders(uri: str, options: PackOptions) -> Source:
     names = list(found.films)
     paths = [parts_of(name) for name in names]
     depth = _depth(uri, paths)
-    patients, findings = _patients(uri, names, options.patient_pattern)
+    whose = patients.of_films(uri, names, options.patient_pattern)
     if options.task != "multiclass":
         raise UserError(f"{uri}: pack.task={options.task} needs a table: a folder is one class")
     said = labelling(uri, {"class": [path[depth] for path in paths]}, options)
@@ -36,9 +36,10 @@ def open_folders(uri: str, options: PackOptions) -> Source:
             patient_id=patient,
             split=PARTS[path[0].lower()] if depth else None,
         )
-        for name, path, own, patient in zip(names, paths, said.labels, patients, strict=True)
+        for name, path, own, patient in zip(names, paths, said.labels, whose, strict=True)
+        if own is not None
     )
-    findings = (*findings, *said.findings, *_masks(names), *found.findings)
+    findings = (*said.findings, *_masks(names), *found.findings)
     recipe = film_recipe(options)
     return Source(uri, items, options.task, said.classes, recipe, findings, found.ignored)
 
@@ -69,25 +70,3 @@ def _depth(uri: str, paths: list[list[str]]) -> int:
                 f"{uri}: {'/'.join(path)} is in no class folder; put films in CLASS/ or PART/CLASS/"
             )
     return depth
-
-
-def _patients(
-    uri: str, names: list[str], expression: str | None
-) -> tuple[list[str], tuple[Finding, ...]]:
-    if expression is None:
-        message = (
-            "class folders carry no patient ids, so each film counts as its own patient; "
-            "pack.patient_pattern can read them off the paths"
-        )
-        return names, patients_unknown(message)
-    try:
-        pattern = re.compile(expression)
-    except re.error as error:
-        raise UserError(f"pack.patient_pattern={expression}: {error}") from None
-    if pattern.groups < 1:
-        raise UserError(f"pack.patient_pattern={expression}: needs a (group)")
-    found = [pattern.search(name) for name in names]
-    for name, match in zip(names, found, strict=True):
-        if match is None or not match[1]:
-            raise UserError(f"{uri}: pack.patient_pattern finds no patient in {name}")
-    return [match[1] for match in found if match], ()

@@ -1,44 +1,49 @@
-"""A table with a row a sample: a film that it names, or a record that the row is."""
+"""A table with a row a record; and what any table says of originals."""
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
 
-from rayograph import storage
-from rayograph.config import PackOptions, SourceOptions
+from rayograph.config import PackOptions
 from rayograph.data.dataset import Dataset
 from rayograph.data.manifest import Finding
-from rayograph.data.recipe import Recipe, TableRecipe
+from rayograph.data.recipe import TableRecipe
 from rayograph.errors import UserError, one_line
-from rayograph.pack.labelling import labelling
-from rayograph.pack.sources import records
-from rayograph.pack.sources.base import (
-    PARTS,
-    Original,
-    Source,
-    SourceItem,
-    film_recipe,
-    patients_unknown,
-)
+from rayograph.pack.labelling import Labelling, labelling
+from rayograph.pack.sources import records, several
+from rayograph.pack.sources.base import PARTS, Original, Source, SourceItem, patients_unknown
 from rayograph.pack.sources.reading import read_table, texts, typed
 
-Columns = dict[str, Sequence[Any]]
 
+@dataclass(frozen=True)
+class Rows:
+    """The rows of a table, in groups: each group is of one original.
 
-def open_films(uri: str, options: PackOptions) -> Source:
-    """List the films of a table; columns that no option names are kept as metadata."""
-    if options.patient_column is None:
-        raise UserError(
-            f"{uri}: a table names its patients: pack.patient_column=COLUMN, or "
-            "pack.patient_column=none if each film is its own patient"
-        )
-    labels = list(options.label_columns) or [options.label_column or "label"]
-    table = read_table(uri, [options.path_column, *labels])
-    originals = _films(uri, texts(uri, table, options.path_column), options)
-    recipe = film_recipe(options)
-    return _source(uri, table, originals, labels, [options.path_column], recipe, (), options)
+    `apart` are the columns that are no metadata, `own` metadata by names of ours, a value a row.
+    """
+
+    uri: str
+    table: Any
+    groups: Sequence[Sequence[int]]
+    labels: Sequence[str]
+    apart: Iterable[str | None]
+    own: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+
+    def first(self, values: Sequence[Any]) -> list[Any]:
+        """What the first row of each original says, of values by row."""
+        return [values[group[0]] for group in self.groups]
+
+    def same(self, name: str, column: str, originals: Sequence[Original]) -> list[str]:
+        """The same of a column of which all rows of an original must say the same."""
+        values = texts(self.uri, self.table, column)
+        for original, group in zip(originals, self.groups, strict=True):
+            if len({values[i] for i in group}) > 1:
+                raise UserError(
+                    f"{self.uri}: the rows of {one_line(original.sample_id)} say different {name}"
+                )
+        return self.first(values)
 
 
 def open_records(uri: str, options: PackOptions) -> Source:
@@ -59,7 +64,82 @@ def open_records(uri: str, options: PackOptions) -> Source:
     features = {each.name: texts(uri, table, each.name) for each in recipe.columns}
     findings += tuple(records.leaks(features, {n: texts(uri, table, n) for n in labels}))
     originals = records.originals(uri, features, records.ids(uri, table, options))
-    return _source(uri, table, originals, labels, [], recipe, findings, options)
+    rows = Rows(uri, table, [[i] for i in range(len(originals))], labels, ())
+    patients: list[str | None] = [each.sample_id for each in originals]
+    if options.patient_column in (None, "none"):
+        told = f"pack.patient_column={options.patient_column or 'null'}: each row is its own"
+        findings += patients_unknown(f"{told} patient")
+    else:
+        patients = list(patients_of(rows, originals, options.patient_column))
+    items, said = items_of(rows, originals, patients, options)
+    return Source(uri, items, options.task, said.classes, recipe, (*findings, *said.findings))
+
+
+def items_of(
+    rows: Rows,
+    originals: Sequence[Original],
+    patients: Sequence[str | None],
+    options: PackOptions,
+) -> tuple[tuple[SourceItem, ...], Labelling]:
+    """What a table says of originals: labels, splits, and the rest as metadata.
+
+    Labels are worked out over the rows that are of an original; those whose class is left out are
+    no items.
+    """
+    uri, table = rows.uri, rows.table
+    used = [i for group in rows.groups for i in group]
+    columns = {name: texts(uri, table, name) for name in rows.labels}
+    columns = {name: [values[i] for i in used] for name, values in columns.items()}
+    said = labelling(uri, columns, options, used)
+    place = {row: i for i, row in enumerate(used)}
+    names = [each.sample_id for each in originals]
+    places = [[place[row] for row in group] for group in rows.groups]
+    labels = several.together(uri, names, places, said.labels, options)
+    splits: list[str | None] = [None] * len(originals)
+    if (
+        options.split_column in table.column_names
+        and options.split == "source"
+        and options.test_list is None
+    ):
+        told = rows.same("splits", options.split_column, originals)
+        splits = [_part(uri, text) for text in told]
+    apart = {*rows.apart, *rows.labels, options.patient_column, options.split_column}
+    kept = {n: typed(table.column(n)) for n in table.column_names if n not in apart}
+    metadata = {
+        f"source_{n}" if n in rows.own else n: rows.first(c.to_pylist())
+        for n, c in kept.items() if not pa.types.is_nested(c.type)
+    }  # fmt: skip
+    metadata |= {name: rows.first(values) for name, values in rows.own.items()}
+    items = tuple(
+        SourceItem(
+            sample_id=original.sample_id,
+            uri=original.uri,
+            data=original.data,
+            labels=own,
+            patient_id=patients[i],
+            split=splits[i],
+            metadata={name: values[i] for name, values in metadata.items()},
+        )
+        for i, (original, own) in enumerate(zip(originals, labels, strict=True))
+        if own is not None
+    )
+    return items, said
+
+
+def patients_of(rows: Rows, originals: Sequence[Original], column: str) -> list[str]:
+    """The patient of each original by a column, of which no value may be empty."""
+    check_filled(rows.uri, column, rows.first(texts(rows.uri, rows.table, column)))
+    return rows.same("patients", column, originals)
+
+
+def check_filled(uri: str, name: str, values: Sequence[str]) -> None:
+    """Raise `UserError` where a value is empty."""
+    empty = [i for i, value in enumerate(values) if not value]
+    if empty:
+        raise UserError(
+            f"{uri}: {len(empty)} rows have no {name}, the first is row {empty[0] + 1}; "
+            "fill or remove them"
+        )
 
 
 def _known(place: str | None) -> TableRecipe | None:
@@ -70,86 +150,6 @@ def _known(place: str | None) -> TableRecipe | None:
     if not isinstance(recipe, TableRecipe):
         raise UserError(f"pack.like={place}: not a dataset of records")
     return recipe
-
-
-def _source(
-    uri: str,
-    table: Any,
-    originals: Sequence[Original],
-    labels: list[str],
-    paths: list[str],
-    recipe: Recipe,
-    findings: tuple[Finding, ...],
-    options: PackOptions,
-) -> Source:
-    """What a table says of originals: labels, patients, splits, and the rest as metadata."""
-    patients, unknown = _patients(uri, table, originals, options)
-    said = labelling(uri, {name: texts(uri, table, name) for name in labels}, options)
-    splits: Sequence[str | None] = [None] * len(originals)
-    if options.split_column in table.column_names and options.split == "source":
-        splits = [_part(uri, text) for text in texts(uri, table, options.split_column)]
-    apart = {*paths, *labels, options.patient_column, options.split_column}
-    kept = {n: typed(table.column(n)) for n in table.column_names if n not in apart}
-    columns = {n: c.to_pylist() for n, c in kept.items() if not pa.types.is_nested(c.type)}
-    items = tuple(
-        SourceItem(
-            sample_id=original.sample_id,
-            uri=original.uri,
-            data=original.data,
-            labels=said.labels[i],
-            patient_id=patients[i],
-            split=splits[i],
-            metadata={name: values[i] for name, values in columns.items()},
-        )
-        for i, original in enumerate(originals)
-    )
-    findings = (*findings, *unknown, *said.findings)
-    return Source(uri, items, options.task, said.classes, recipe, findings)
-
-
-def films_of(uri: str, options: SourceOptions) -> list[Original]:
-    """Every film of a table, without labels."""
-    table = read_table(uri, [options.path_column])
-    return _films(uri, texts(uri, table, options.path_column), options)
-
-
-def _films(uri: str, paths: Sequence[str], options: SourceOptions) -> list[Original]:
-    _check(uri, options.path_column, paths)
-    path, count = Counter(paths).most_common(1)[0]
-    if count > 1:
-        raise UserError(f"{uri}: {one_line(path)} appears in {count} rows; a film has one")
-    return [Original(sample_id=path, uri=_place(uri, path, options.root)) for path in paths]
-
-
-def _place(table: str, path: str, root: str | None) -> str:
-    """Where a film of a table is: in `root`, else beside the table, unless it says otherwise."""
-    if path.startswith("/") or storage.like_uri(path):
-        return storage.absolute(path)
-    windows = "\\" in path and "/" not in path
-    folder = storage.absolute(root) if root else storage.parent(table)
-    return storage.below(folder, path.replace("\\", "/") if windows else path)
-
-
-def _patients(
-    uri: str, table: Any, originals: Sequence[Original], options: PackOptions
-) -> tuple[Sequence[str], tuple[Finding, ...]]:
-    name = options.patient_column
-    if name in (None, "none"):
-        message = f"pack.patient_column={name or 'null'}: each row is its own patient"
-        return [each.sample_id for each in originals], patients_unknown(message)
-    patients = texts(uri, table, name)
-    _check(uri, name, patients)
-    return patients, ()
-
-
-def _check(uri: str, name: str, values: Sequence[str]) -> None:
-    """No value is empty."""
-    empty = [i for i, value in enumerate(values) if not value]
-    if empty:
-        raise UserError(
-            f"{uri}: {len(empty)} rows have no {name}, the first is row {empty[0] + 1}; "
-            "fill or remove them"
-        )
 
 
 def _part(uri: str, text: str) -> str | None:
