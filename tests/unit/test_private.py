@@ -23,7 +23,7 @@ OPTIONS = PackOptions(size=32)
 def tree(folder: Path, patients: int = 6) -> list[dict[str, str]]:
     """Films of patients in class folders, in folders and under names that say who they are.
 
-    Two films a patient, one of them of two frames, which is refused. What each header says.
+    Two films a patient, and one that is black, which is refused. What each header says.
     """
     told = []
     rng = np.random.default_rng(0)
@@ -40,7 +40,7 @@ def tree(folder: Path, patients: int = 6) -> list[dict[str, str]]:
             )
             place.mkdir(parents=True, exist_ok=True)
             pixels = rng.integers(0, 4096, (48, 48)).astype(np.uint16)
-            data = film(pixels, 12, **tags, NumberOfFrames=None if k else None)
+            data = film(pixels, 12, **tags)
             (place / f"{tags['SOPInstanceUID']}.dcm").write_bytes(data)
         bad = place / f"broken-{own['AccessionNumber']}.dcm"
         bad.write_bytes(film(np.zeros((48, 48), np.uint16), 12, **own))
@@ -65,7 +65,8 @@ def secrets(told: list[dict[str, str]]) -> list[str]:
     """Every value of a tag that tells who somebody is, and its parts."""
     values = [value for own in told for value in own.values()] + list(SECRETS.values())
     values += [f"1.2.3.9.{i}.{k}" for i in range(len(told)) for k in (1, 2)]
-    return sorted({part for value in values for part in (value, *value.split("^"))} - {"1.2.3.9"})
+    parts = {part for value in values for part in (value, *value.split("^"))} - {"1.2.3.9"}
+    return sorted(part for part in parts if len(part) > 3)  # shorter ones are in any bytes
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from rayograph.errors import UserError
 
 
 def of_films(uri: str, names: Sequence[str], pattern: str | None) -> list[str | None]:
-    """The patient of each film by its path; None, so that its header is asked, without a pattern."""
+    """The patient of each film by its path; without a pattern None, so that headers are asked."""
     return [None] * len(names) if pattern is None else list(_by_pattern(uri, names, pattern))
 
 
