@@ -76,7 +76,7 @@ class Census:
 
 def take(table: Any) -> Census:
     """The census of an index, a `pyarrow.Table`."""
-    names = {name.lower(): name for name in reversed(table.column_names)}
+    names = {name.lower(): i for i, name in enumerate(table.column_names)}
     known = {
         name: table.column(names[name]).to_pylist()
         for name in (*COUNTED, *SIGNS, "width", "height", "age")
@@ -146,7 +146,7 @@ def flagged(value: Any) -> bool:
     """Whether a value of a sign's column says yes: true, a word, or a share that is not tiny."""
     if isinstance(value, str):
         return value.strip().lower() in YES
-    return value is not None and value > COLOURED
+    return isinstance(value, int | float) and value > COLOURED
 
 
 def kinds(reasons: Iterable[str]) -> Mapping[str, int]:

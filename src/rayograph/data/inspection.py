@@ -145,7 +145,7 @@ def _look(dataset: Dataset, table: Any) -> Look | None:
     if not len(samples):
         return None
     odd: list[int] = []
-    if {"inverted", "shard"} <= set(table.column_names):
+    if table.column_names.count("inverted") == 1:
         told = table.column("inverted").to_pylist()
         odd = [row for row, value in enumerate(told) if census.flagged(value)][:ODD]
     every = np.linspace(0, len(samples) - 1, min(SHOWN, len(samples))).astype(int)
@@ -157,7 +157,7 @@ def _look(dataset: Dataset, table: Any) -> Look | None:
         films=len(samples),
         levels=levels.tolist(),
         shown=samples[every][:, ::step, ::step],
-        inverted=sampling.at(dataset, table, odd)[:, ::step, ::step],
+        inverted=(sampling.at(dataset, table, odd) if odd else samples[:0])[:, ::step, ::step],
     )
 
 

@@ -36,6 +36,8 @@ def at(dataset: Dataset, table: Any, rows: Sequence[int]) -> Samples:
 
     `Failure` where the index and the shards do not belong together.
     """
+    if table.column_names.count("shard") != 1:
+        raise Failure(f"{dataset.uri}: its index does not say which shard a film is in; pack again")
     shards = np.array(table.column("shard").to_pylist(), object)
     known = {s.path: s for part in dataset.manifest.parts.values() for s in part.shards}
     reader = storage.Ranges()

@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 
 THUMB = 64  # side of the thumbnails that pairs are confirmed on
 BITS, CORRELATION = 3, 0.99  # nominated within so many bits, confirmed above this
-MOST = 50  # lookalikes of a film after which it looks for no more
+MOST = 20  # lookalikes of a film after which it looks for no more
 GRID = 8  # side of the sketch that bounds a correlation from above
 PAIRS, PER_ROW, SIDE, GAP, LETTERS = 24, 3, 150, 12, 24  # of the picture: pairs, pixels, a line's
 PAPER, INK = 253, 32
@@ -40,7 +40,7 @@ def pairs(hashes: Hashes, fetch: Fetch) -> Ints:
     and again for those of candidates. Candidates have difference hashes within 3 bits; a pair is
     confirmed by a correlation of its thumbnails above 0.99, since a hash alone nominates two
     thirds of honest paediatric films. Of films whose thumbnails are equal, each is paired with the
-    first only, which then stands for all of them; and a film that has 50 lookalikes looks for no
+    first only, which then stands for all of them; and a film that has 20 lookalikes looks for no
     more (others may still find it): so many copies of one film are no n² pairs, and each of them
     is named in one. About 300 bytes a film are held.
     """

@@ -103,7 +103,7 @@ def _coloured(image: Image.Image) -> float | None:
     """The share of clearly coloured pixels, 0 to 1; None of a mode that has no colour."""
     if image.mode in GRAYS or image.mode.startswith("I;16"):
         return None
-    step = max(1, max(image.size) // 256)
+    step = -(-max(image.size) // 128)
     size = (max(1, image.width // step), max(1, image.height // step))
     few = image.resize(size, Image.Resampling.NEAREST)
     if few.mode in ("PA", "RGBa"):
