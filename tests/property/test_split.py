@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rayograph.pack import lookalikes, split
+from rayograph.pack import split
 
 films = st.lists(
     st.tuples(st.integers(0, 30), st.integers(0, 40), st.integers(0, 2)), min_size=1, max_size=120
@@ -54,12 +54,3 @@ def test_the_cut_does_not_depend_on_the_order_of_the_films(rows, fraction, rando
         return {name for name, out in zip(shuffled, mask, strict=True) if out}
 
     assert taken(order) == taken(list(range(len(rows))))
-
-
-def test_films_that_look_the_same_are_found_and_others_are_not():
-    rng = np.random.default_rng(0)
-    thumbs = rng.integers(0, 256, (5, 64, 64)).astype(np.uint8)
-    hashes = np.arange(5, dtype=np.uint64)  # all within 3 bits of one another
-    copies = np.clip(thumbs[2:3].astype(int) + 2, 0, 255).astype(np.uint8)
-    pairs = lookalikes.near_identical((np.array([6], dtype=np.uint64), hashes), (copies, thumbs))
-    assert pairs == [(0, 2)]

@@ -161,26 +161,6 @@ def _two_lines(name: str) -> str:
     return f"{name[:LETTERS]}\n{name[LETTERS:]}"
 
 
-def near_identical(
-    hashes: tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]],
-    thumbs: tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]],
-    bits: int = 3,
-    correlation: float = 0.99,
-) -> list[tuple[int, int]]:
-    """Pairs (i of the first, j of the second set) that look the same.
-
-    Candidates have difference hashes within `bits`; a pair is confirmed by the correlation of its
-    64x64 thumbnails, because a hash alone nominates two thirds of honest paediatric films.
-    """
-    pairs: list[tuple[int, int]] = []
-    for i, own in enumerate(hashes[0]):
-        close = np.flatnonzero(np.bitwise_count(hashes[1] ^ own) <= bits)
-        if len(close):
-            agree = _standardised(thumbs[1][close]) @ _standardised(thumbs[0][i : i + 1])[0]
-            pairs += [(i, int(j)) for j in close[agree > correlation]]
-    return pairs
-
-
 def difference_hash(gray9x8: npt.NDArray[np.uint8]) -> np.uint64:
     """64 bits of a film shrunk to 9 columns and 8 rows: is each pixel brighter than its neighbour.
 
