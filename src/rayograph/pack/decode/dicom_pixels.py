@@ -135,7 +135,9 @@ def _decoded(header: Dataset, syntax: uid.UID, **options: Any) -> npt.NDArray[An
         raise UnusableError(f"truncated pixel data: {len(value)} bytes of {expected}")
     decoder, plugin = dicom_codecs.decoder(syntax)
     try:
-        pixels: npt.NDArray[Any] = decoder.as_array(header, decoding_plugin=plugin, allow_excess_frames=False, **options)[0]
+        pixels: npt.NDArray[Any] = decoder.as_array(
+            header, decoding_plugin=plugin, allow_excess_frames=False, **options
+        )[0]
     except RuntimeError as error:  # pydicom's, around what a decoder said
         raise UnusableError(one_line(str(error).partition(f"{plugin}: ")[2] or error)) from None
     return pixels
