@@ -44,7 +44,7 @@ ENCODERS = {
     uid.JPEG2000Lossless: lambda pixels: imagecodecs.jpeg2k_encode(
         pixels, reversible=True, codecformat="j2k"
     ),
-    uid.JPEG2000: lambda pixels: imagecodecs.jpeg2k_encode(pixels, level=60, codecformat="j2k"),
+    uid.JPEG2000: lambda pixels: imagecodecs.jpeg2k_encode(pixels, level=80, codecformat="j2k"),
     uid.JPEGLSLossless: imagecodecs.jpegls_encode,
     uid.JPEGLSNearLossless: lambda pixels: imagecodecs.jpegls_encode(pixels, level=2),
 }
@@ -61,7 +61,9 @@ def header(pixels: Array = GRAY, bits: int | None = None, **tags: Any) -> Datase
     found.HighBit = found.BitsStored - 1
     found.PixelRepresentation = int(pixels.dtype.kind == "i")
     data = pixels.tobytes()
-    found.add_new("PixelData", "OW" if pixels.dtype.itemsize > 1 else "OB", data + b"\0" * (len(data) % 2))
+    found.add_new(
+        "PixelData", "OW" if pixels.dtype.itemsize > 1 else "OB", data + b"\0" * (len(data) % 2)
+    )
     for keyword, value in {**SECRETS, **PLAIN, **tags}.items():
         if value is not None:
             setattr(found, keyword, value)
@@ -90,7 +92,9 @@ def written(tags: Dataset, syntax: uid.UID = EXPLICIT, meta: bool = True) -> byt
         file.file_meta.TransferSyntaxUID = EXPLICIT
         file.compress(syntax, encoding_plugin="pydicom", generate_instance_uid=False)
     if syntax == uid.ExplicitVRBigEndian and tags.BitsAllocated > 8:
-        file.PixelData = np.frombuffer(tags.PixelData, f"u{tags.BitsAllocated // 8}").byteswap().tobytes()
+        file.PixelData = (
+            np.frombuffer(tags.PixelData, f"u{tags.BitsAllocated // 8}").byteswap().tobytes()
+        )
     dcmwrite(out, file, enforce_file_format=True)
     return out.getvalue()
 

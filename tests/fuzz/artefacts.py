@@ -9,6 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 from PIL import Image
+from pydicom import Dataset as Header
+from pydicom import uid
 
 from rayograph import storage
 from rayograph.config import PackOptions, RunConfig, SweepConfig
@@ -16,6 +18,7 @@ from rayograph.data.dataset import Dataset
 from rayograph.models import files
 from rayograph.models.build import build
 from rayograph.pack import phantom, phantom_records
+from rayograph.pack.decode import dicom_pixels
 from rayograph.pack.mapper import one_by_one
 from rayograph.pack.packing import pack
 from rayograph.pack.sources import open_source
@@ -28,6 +31,7 @@ from rayograph.search.ledger import Ledger, Trial
 from rayograph.search.space import Domain, Space
 from rayograph.train import optim
 from rayograph.train.state import State
+from tests import dicoms
 
 CHECKPOINT, SNAPSHOT = "checkpoint_0001_0123abcd", "snapshot_0001_000002_0123abcd"
 STEPS = 3
@@ -150,6 +154,36 @@ def originals() -> dict[str, bytes]:
         out = io.BytesIO()
         picture.save(out, kind, **options)
         found[name] = out.getvalue()
+    return found
+
+
+def radiographs() -> dict[str, bytes]:
+    """A DICOM film in each transfer syntax that is read, with what its header may hold."""
+    gray = phantom.film(3, opacity=True, size=48)
+    deep = gray.astype(np.uint16) * 16
+    nested = Header()
+    nested.RequestingPhysician, nested.ReasonForVisit = "Who^Asks", "cough"
+    more: dict[str, Any] = {"RequestAttributesSequence": [nested], "RescaleSlope": -1,
+                            "RescaleIntercept": 4095, "PixelPaddingValue": 0,
+                            "PhotometricInterpretation": "MONOCHROME1"}  # fmt: skip
+    found = {}
+    for number, syntax in enumerate(dicom_pixels.READ):
+        bits = 8 if syntax == uid.JPEGBaseline8Bit else 12
+        tags = dicoms.header(gray if bits == 8 else deep, bits, **more)
+        found[f"{number}.dcm"] = dicoms.written(tags, syntax)
+    for name in ("VOILUTSequence", "ModalityLUTSequence"):
+        tags = dicoms.header(deep, 12)
+        setattr(tags, name, [dicoms.table(np.arange(4096), 0, 12, "plain")])
+        found[f"{name}.dcm"] = dicoms.written(tags)
+    windows: dict[str, Any] = {"WindowCenter": [900, 2000], "WindowWidth": [500, 4000],
+                               "WindowCenterWidthExplanation": ["HARD", "SOFT"],
+                               "VOILUTFunction": "SIGMOID"}  # fmt: skip
+    found["windows.dcm"] = dicoms.written(dicoms.header(deep, 12, **windows))
+    found["no meta.dcm"] = dicoms.written(dicoms.header(deep, 12), meta=False)
+    colour = np.dstack([gray, gray.T, gray])
+    found["colour.dcm"] = dicoms.film(
+        colour, SamplesPerPixel=3, PhotometricInterpretation="RGB", PlanarConfiguration=0
+    )
     return found
 
 

@@ -38,7 +38,7 @@ from rayograph.runs import history
 from rayograph.runs.folder import RunFolder
 from rayograph.search import space as spaces
 from rayograph.search.folder import SweepFolder
-from tests.fuzz import artefacts
+from tests.fuzz import artefacts, radiographs
 from tests.fuzz.mutations import damaged, edited, text
 
 Files = Mapping[str, bytes]
@@ -87,7 +87,7 @@ def all_targets(corpus: Path) -> list[Target]:
     own = ("trials.jsonl", "sweep.json", "best/winner.json")
     preset = yaml.safe_load(run["config.yaml"])
     films = artefacts.originals()
-    listed = artefacts.tables()
+    listed, dicoms = artefacts.tables(), artefacts.radiographs()
     made = artefacts.records(corpus)
     records, table = files_below(corpus / "records"), {"records.csv": made["records.csv"]}
     return [
@@ -121,6 +121,9 @@ def all_targets(corpus: Path) -> list[Target]:
         Target("weights.pth", run, _states(run, f"{checkpoint}/state.pt", "w.pth"), _read_weights),
         *(Target(name, {}, _bytes(films, name), _read_film, 4, FILM) for name in films),
         Target("films of any size", {}, _sizes(films), _read_film, 4, FILM),
+        *(Target(name, {}, _bytes(dicoms, name), _read_film, 4, FILM) for name in dicoms),
+        Target("DICOM fragments", {}, radiographs.fragments(dicoms), _read_film, 30, FILM),
+        Target("DICOM tags", {}, radiographs.tags(dicoms), _read_film, 30, FILM),
         *(Target(name, {}, _bytes(listed, name), _read_table, 4) for name in listed),
     ]  # fmt: skip
 
@@ -611,11 +614,10 @@ def _read_weights(folder: Path) -> None:
 
 def _read_film(folder: Path) -> None:
     (path,) = folder.iterdir()
-    for recipe in (ImageRecipe(size=16, resize="crop"), ImageRecipe(size=64, resize="fit")):
-        with suppress(pictures.UnusableError):
-            assert (
-                pictures.decode(storage.read(str(path)), recipe).values.shape == (recipe.size,) * 2
-            )
+    full = ImageRecipe(size=64, resize="fit", window="full")
+    for recipe in (ImageRecipe(size=16, resize="crop"), full):
+        with suppress(UnusableError):
+            assert decode(storage.read(str(path)), recipe).values.shape == (recipe.size,) * 2
 
 
 def _read_records(folder: Path) -> None:

@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -13,9 +14,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pydicom
 import pytest
 import torch
 from PIL import Image
+from pydicom import uid
+from pydicom.encaps import encapsulate
 
 from rayograph.config import PackOptions, RunConfig
 from rayograph.data import index, stream
@@ -24,12 +28,14 @@ from rayograph.data.manifest import Manifest
 from rayograph.data.recipe import ImageRecipe
 from rayograph.errors import Failure, UserError
 from rayograph.evaluate.model import load as load_model
-from rayograph.pack.decode import pictures
+from rayograph.pack.decode import UnusableError, decode, pictures
 from rayograph.pack.sources import open_source
 from rayograph.runs.folder import RunFolder
 from rayograph.search.folder import LEDGER, SweepFolder
 from rayograph.search.ledger import Ledger
+from tests import dicoms
 from tests.conftest import REPOSITORY
+from tests.forms import GRAY
 from tests.fuzz import artefacts
 from tests.fuzz.targets import progressive_bomb
 
@@ -317,3 +323,61 @@ def test_a_strip_of_a_film_is_a_reason_and_no_crash() -> None:
     Image.fromarray(np.arange(60_000, dtype=np.uint8)[None]).save(out, "PNG")
     with pytest.raises(pictures.UnusableError):
         pictures.decode(out.getvalue(), ImageRecipe(size=16, resize="fit"))
+
+
+def _lying(syntax: uid.UID, marker: bytes, offset: int, value: bytes) -> bytes:
+    """A DICOM film whose codestream says another size, such as one that takes minutes."""
+    data = bytearray(dicoms.ENCODERS[syntax](GRAY))
+    at = data.index(marker) + offset
+    data[at : at + len(value)] = value
+    tags = dicoms.header()
+    whole = pydicom.dcmread(io.BytesIO(dicoms.written(tags, syntax)))
+    whole.PixelData = encapsulate([bytes(data)])
+    out = io.BytesIO()
+    whole.save_as(out)
+    return out.getvalue()
+
+
+def _deflate_bomb() -> bytes:
+    small = dicoms.written(dicoms.header(), uid.DeflatedExplicitVRLittleEndian)
+    start = small.index(b"DICM") + 16 + int.from_bytes(small[140:144], "little")
+    deflate = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    zeros = b"".join(deflate.compress(bytes(10**6)) for _ in range(300))
+    return small[:start] + zeros + deflate.flush()
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (
+            lambda: _lying(uid.JPEGLSLossless, b"\xff\xf7", 5, b"\x40\x00\x40\x01"),
+            "compressed pixels",
+        ),
+        (
+            lambda: _lying(uid.JPEG2000Lossless, b"\xff\x51", 6, b"\x00\x00\x40\x00"),
+            "compressed pixels|many tiles",
+        ),
+        (
+            lambda: _lying(uid.JPEG2000Lossless, b"\xff\x51", 22, b"\0\0\0\1\0\0\0\1"),
+            "too many tiles",
+        ),
+        (lambda: dicoms.film(Rows=9000, Columns=9000), "pixels, more than"),
+        (_deflate_bomb, "when it is inflated"),
+    ],
+    ids=["JPEG-LS", "JPEG 2000", "tiles", "pixels", "deflated"],
+)
+def test_dicom_that_would_take_minutes_or_memory_is_refused_before(
+    make: Callable[[], bytes], told: str
+) -> None:
+    with pytest.raises(UnusableError, match=told):
+        decode(make(), ImageRecipe(size=16, resize="fit"))
+
+
+def test_dicom_with_a_progressive_jpeg_of_many_scans_is_not_decoded() -> None:
+    whole = pydicom.dcmread(io.BytesIO(dicoms.written(dicoms.header(), uid.JPEGBaseline8Bit)))
+    bomb = progressive_bomb(1000)
+    whole.PixelData = encapsulate([bomb])
+    out = io.BytesIO()
+    whole.save_as(out)
+    with pytest.raises(UnusableError, match="progressive"):
+        decode(out.getvalue(), ImageRecipe(size=16, resize="fit"))

@@ -270,9 +270,9 @@ def turned() -> Iterator[Row]:
 
 
 def others() -> Iterator[Row]:
-    yield "DICOM", b"\0" * 128 + b"DICM" + b"\0" * 64, "DICOM, which is not read yet", 0
+    yield "DICOM", b"\0" * 128 + b"DICM" + b"\0" * 64, "no pixel data", 0
     for kind in ("GIF", "JPEG2000", "PPM"):
-        yield kind, saved(GRAY, kind), "not a film in JPEG, PNG, WEBP, TIFF, BMP", 0
+        yield kind, saved(GRAY, kind), "not a film in DICOM, JPEG, PNG, WEBP, TIFF, BMP", 0
 
 
 GROUPS = (pngs, tiffs, single_tiffs, jpegs, webps, bmps, turned, others)

@@ -180,5 +180,7 @@ class PackOptions(SourceOptions):
     @model_validator(mode="after")
     def _rising(self) -> "PackOptions":
         if self.range and not self.range[0] < self.range[1]:
-            raise ValueError(f"range: black {self.range[0]:g} must be below {self.range[1]:g}, white")
+            raise ValueError(
+                f"range: black {self.range[0]:g} must be below {self.range[1]:g}, white"
+            )
         return self

@@ -3,7 +3,6 @@
 import io
 import logging
 import warnings
-from dataclasses import replace
 
 import numpy as np
 from PIL import Image
@@ -74,8 +73,9 @@ def _decoded(original: bytes, recipe: ImageRecipe) -> Decoded:
         "inverted": signs.looks_inverted(np.asarray(gray)),
     }
     metadata["burnt_in"] = bool(metadata["burnt_in"]) or signs.has_text(np.asarray(gray))
-    found = Decoded(film, metadata, dicom_header.identifiers(header))
-    return replace(found, private=dicom_header.private(header, metadata))
+    private = dicom_header.private(header, metadata)
+    public = dicom_header.cleared(metadata, private)
+    return Decoded(film, public, dicom_header.identifiers(header), private)
 
 
 def _gray(header: Dataset, syntax: UID, recipe: ImageRecipe) -> tuple[Image.Image, str | None]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 PLUGIN = "rayograph"
 SIZES = frozenset({*range(0xC0, 0xD0), 0xF7}) - {0xC4, 0xC8, 0xCC}  # markers of JPEG's frames
-JPEG = {0xC0: uid.JPEGBaseline8Bit, 0xC1: uid.JPEGExtended12Bit, 0xC2: uid.JPEGExtended12Bit,
+JPEG = {0xC0: uid.JPEGBaseline8Bit, 0xC1: uid.JPEGExtended12Bit,
         0xC3: uid.JPEGLossless, 0xF7: uid.JPEGLSLossless}  # fmt: skip
 OURS = (
     uid.JPEGExtended12Bit, uid.JPEGLossless, uid.JPEGLosslessSV1, uid.JPEGLSLossless,
@@ -69,6 +69,8 @@ def check(data: bytes, syntax: uid.UID, rows: int, columns: int, samples: int) -
     if syntax == uid.RLELossless:
         return
     jpeg2000 = syntax in uid.JPEG2000TransferSyntaxes
+    if not jpeg2000 and _jpeg_frame(data)[0] not in JPEG:
+        raise UnusableError("a progressive or arithmetic JPEG, which DICOM does not have")
     found = _jpeg2000_shape(data) if jpeg2000 else _jpeg_frame(data)[1]
     if found[:3] != (rows, columns, samples):
         said, real = f"{columns}x{rows}, {samples} samples", f"{found[1]}x{found[0]}, {found[2]}"

@@ -3,12 +3,15 @@
 import math
 import re
 from collections.abc import Iterator
+from functools import partial
 
 from pydicom import Dataset
 from pydicom.dataelem import DataElement
 from pydicom.multival import MultiValue
+from pydicom.tag import BaseTag
 
 from rayograph.pack.decode.decoded import Value
+from rayograph.pack.decode.errors import UnusableError
 
 IDENTIFIERS = ("PatientID", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID",
                "AccessionNumber", "StudyDate")  # fmt: skip
@@ -72,7 +75,10 @@ def code(header: Dataset, keyword: str) -> str | None:
 
 def numbers(header: Dataset, keyword: str) -> list[float]:
     """The values of a tag as floats, NaN where one is no number; none if there is no such tag."""
-    value = header.get(keyword)
+    try:
+        value = header.get(keyword)
+    except ValueError:  # pydicom's, of texts that are no numbers
+        return [math.nan]
     if value is None:
         return []
     found = []
@@ -108,24 +114,47 @@ def private(header: Dataset, public: dict[str, Value]) -> tuple[str, ...]:
     return tuple(found)
 
 
+def cleared(public: dict[str, Value], texts: tuple[str, ...]) -> dict[str, Value]:
+    """What is public without the words that are not ours, where they hold one of these texts.
+
+    Some put the hospital's name where the manufacturer's belongs.
+    """
+    found = dict(public)
+    for key in ("manufacturer", "window"):
+        said = str(found[key] or "").upper()
+        if any(len(text) > 3 and text.upper() in said for text in texts):
+            found[key] = None
+    return found
+
+
 def _elements(header: Dataset) -> Iterator[DataElement]:
     meta = getattr(header, "file_meta", None)
     waiting, seen = [header] if meta is None else [header, meta], 0
     while waiting:
-        for element in waiting.pop():
-            seen += 1
-            if seen > MOST:
-                raise ValueError(f"more than {MOST} elements in the header")
+        tags = waiting.pop()
+        seen += len(tags)
+        if seen > MOST:
+            raise UnusableError(f"more than {MOST} elements in the header")
+        for element in map(partial(_element, tags), tags.keys()):
             if element.VR == "SQ":
                 waiting.extend(element.value or ())
             elif element.tag.group != 0x7FE0 and element.keyword not in PLAIN:
                 yield element
 
 
+def _element(tags: Dataset, tag: BaseTag) -> DataElement:
+    """An element, as it lies in the file where pydicom finds that it is not what it should be."""
+    try:
+        return tags[tag]
+    except Exception:
+        raw = tags.get_item(tag)
+        return DataElement(tag, "UN", raw.value if raw else None)
+
+
 def _texts(element: DataElement) -> Iterator[str]:
     kind, value = element.VR, element.value
-    if kind == "UN" and isinstance(value, bytes) and value[:1024].isascii():
-        text = value[:1024].decode("ascii").strip(" \0")
+    if kind == "UN" and isinstance(value, bytes):
+        text = value[:1024].decode(errors="replace").strip(" \0")
         if text.isprintable():
             yield from (part.strip() for part in text.split("\\") if part.strip())
     if kind not in ALWAYS and kind not in TEXTS:

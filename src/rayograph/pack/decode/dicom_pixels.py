@@ -67,8 +67,8 @@ def check(header: Dataset) -> uid.UID:
         if not isinstance(header.get(keyword), int) or header[keyword].value < 1:
             raise UnusableError(f"{keyword} is {one_line(header.get(keyword))}")
     rows, columns, bits = header.Rows, header.Columns, header.BitsAllocated
-    if rows * columns > MAX_PIXELS or max(rows, columns) > MAX_SIDE:
-        limit = f"{MAX_PIXELS} or a side of {MAX_SIDE}"
+    if rows * columns * max(bits, 16) > 16 * MAX_PIXELS or max(rows, columns) > MAX_SIDE:
+        limit = f"{MAX_PIXELS} (of 16 bits) or a side of {MAX_SIDE}"
         raise UnusableError(f"{columns}x{rows} pixels, more than {limit}")
     for keyword, value in DEFAULTS.items():
         if not isinstance(header.get(keyword), int):
@@ -159,7 +159,9 @@ def stored(header: Dataset, syntax: uid.UID) -> tuple[npt.NDArray[Any], Levels]:
         every, codes, counts = np.unique(codes, return_inverse=True, return_counts=True)
     else:
         every = np.arange(2**bits)
-        counts = np.bincount(codes.ravel(), minlength=len(every))
+        counts = np.zeros(len(every), np.int64)
+        for part in np.array_split(codes.ravel(), 1 + codes.size // 2**20):  # it takes 8 bytes each
+            counts += np.bincount(part, minlength=len(every))
     values = every.astype(np.float64)
     if signed:
         values[values >= 2 ** (bits - 1)] -= 2**bits
