@@ -71,6 +71,7 @@ class Source:
     findings: tuple[Finding, ...] = ()
     ignored: Mapping[str, int] = field(default_factory=dict)
     awaiting: Awaiting | None = None  # the items then have no labels yet
+    options: PackOptions = field(default_factory=PackOptions)  # with those of its layout
 
     @property
     def fixes_split(self) -> bool:
