@@ -116,15 +116,15 @@ def _patients(
                 "pack.patient_pattern=REGEX on the paths, or pack.patient_column=none if each "
                 f"film is its own patient; {one_line(other)} is no DICOM file that says whose it is"
             )
-    unknown = "films that are no DICOM files count as their own patients each"
-    own, findings = patients.of_films(rows.uri, names, options.patient_pattern, unknown)
-    return _either(found, nobody, own), findings
+    if options.patient_pattern is None:  # every film has a header that is asked
+        return (nobody, [None] * len(names)), ()
+    return _either(found, nobody, patients.by_pattern(rows.uri, names, options.patient_pattern)), ()
 
 
 def _either(
     found: Matched, nobody: list[str | None], own: list[str | None]
 ) -> tuple[list[str | None], list[str | None]]:
-    """Films that wait for their rows have patients of their own; else the rows' originals do."""
+    """The patients of films; also of the originals of rows, where these are the films."""
     return (own, own) if found.waiting is None else (nobody, own)
 
 

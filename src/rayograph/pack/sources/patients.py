@@ -16,12 +16,16 @@ def of_films(
     Without a pattern other films are each their own patient, which `unknown` tells.
     """
     if pattern is not None:
-        return list(_by_pattern(uri, names, pattern)), ()
+        return by_pattern(uri, names, pattern), ()
     found = [None if is_dicom(name) else name for name in names]
     return found, patients_unknown(unknown) if any(found) else ()
 
 
-def _by_pattern(uri: str, names: Sequence[str], expression: str) -> list[str]:
+def by_pattern(uri: str, names: Sequence[str], expression: str) -> list[str | None]:
+    """The patient of each film: what the first group of an expression finds in its path.
+
+    Raises `UserError` where it finds nothing, or is none.
+    """
     try:
         pattern = re.compile(expression)
     except re.error as error:
