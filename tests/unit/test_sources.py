@@ -87,6 +87,9 @@ def test_labels_are_worked_out_over_rows_that_have_a_film(films: Path) -> None:
     odd = NAMED + "no.png,,t\n"
     source = opened(films, table(films, odd), "match=name", "patient_column=who")
     assert source.classes == ("normal", "ill")
+    nobody = NAMED.replace("3,ill,r", "3,ill,")
+    with pytest.raises(UserError, match="1 rows have no who, the first is row 3"):
+        opened(films, table(films, nobody), "match=name", "patient_column=who")
     columns = "path,mass,who\ngone.png,1,p\n1.png,1,q\n2.png,what,r\n"
     with pytest.raises(UserError, match="mass is 'what' in row 3"):
         opened(films, table(films, columns), "match=name", "patient_column=who",
@@ -109,6 +112,21 @@ def test_rows_may_wait_for_what_headers_say(films: Path) -> None:
         "1.2.3": ((0, 1), "train"), "1.2.4": ((1, 0), "test"),
     }  # fmt: skip
     assert rows["1.2.3"].metadata == {"age": 58.0}
+
+
+def test_files_of_archives_without_a_suffix_are_films_where_none_has_one(tmp_path: Path) -> None:
+    for name in ("a/IM000001", "a/1.2.840.5", "b/I2", "b/README", "DICOMDIR"):
+        (tmp_path / "t" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "t" / name).touch()
+    source = opened(tmp_path / "t", "negative=a")
+    assert [item.sample_id for item in source.items] == ["a/1.2.840.5", "a/IM000001", "b/I2"]
+    assert {item.patient_id for item in source.items} == {None}
+    assert source.ignored == {"README": 1, "DICOMDIR": 1}
+    (tmp_path / "t/b/x.dcm").touch()
+    (tmp_path / "t/a/y.dcm").touch()
+    source = opened(tmp_path / "t", "negative=a")
+    assert [item.sample_id for item in source.items] == ["a/y.dcm", "b/x.dcm"]
+    assert source.ignored == {"README": 1, "DICOMDIR": 1, "no suffix": 2, ".5": 1}
 
 
 # Several rows of a film
