@@ -202,3 +202,20 @@ def tables() -> dict[str, bytes]:
     pq.write_table(table, out)
     pa.csv.write_csv(table.drop_columns("taken"), lines)
     return {"films.parquet": out.getvalue(), "films.csv": lines.getvalue()}
+
+
+def arrays() -> dict[str, bytes]:
+    """An `.npz` in MedMNIST's layout, stored and deflated, and one with several labels."""
+    gray = np.stack([phantom.film(i, opacity=i % 2 > 0, size=16) for i in range(6)])
+    states = np.arange(6, dtype=np.uint8)[:, None] % 2
+    one = {f"{part}_images": gray for part in ("train", "val", "test")}
+    one |= {f"{part}_labels": states for part in ("train", "val", "test")}
+    many = {"train_images": np.stack([gray] * 3, axis=-1), "train_labels": np.eye(6, 3, dtype=int)}
+    stored, deflated, several = io.BytesIO(), io.BytesIO(), io.BytesIO()
+    np.savez(stored, **one)
+    np.savez_compressed(deflated, **one)
+    np.savez(several, **many)
+    return {
+        "stored.npz": stored.getvalue(), "deflated.npz": deflated.getvalue(),
+        "several.npz": several.getvalue(),
+    }  # fmt: skip

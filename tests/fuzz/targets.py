@@ -88,6 +88,7 @@ def all_targets(corpus: Path) -> list[Target]:
     preset = yaml.safe_load(run["config.yaml"])
     films = artefacts.originals()
     listed, dicoms = artefacts.tables(), artefacts.radiographs()
+    arrays = artefacts.arrays()
     made = artefacts.records(corpus)
     records, table = files_below(corpus / "records"), {"records.csv": made["records.csv"]}
     return [
@@ -125,6 +126,9 @@ def all_targets(corpus: Path) -> list[Target]:
         Target("DICOM fragments", {}, radiographs.fragments(dicoms), _read_film, 30, FILM),
         Target("DICOM tags", {}, radiographs.tags(dicoms), _read_film, 30, FILM),
         *(Target(name, {}, _bytes(listed, name), _read_table, 4) for name in listed),
+        *(Target(name, {}, _bytes(arrays, name), _read_arrays, 4) for name in arrays),
+        *(Target(f"arrays in {name}", {}, _entries(arrays, name), _read_arrays, 4)
+          for name in arrays),
     ]  # fmt: skip
 
 
@@ -421,6 +425,45 @@ def _state(draw: st.DrawFn, good: dict[str, Any]) -> bytes:  # noqa: PLR0912
 _ZEROS = bytes(10**7)
 
 
+@st.composite
+def _entries(draw: st.DrawFn, files: Files, name: str) -> Files:
+    """An archive, good in itself, of which an array is damaged, lies, has code, or is a bomb."""
+    with zipfile.ZipFile(io.BytesIO(files[name])) as old:
+        entries = {entry: old.read(entry) for entry in old.namelist()}
+    which = draw(st.sampled_from(sorted(entries)))
+    match draw(st.sampled_from(("bytes", "head", "head", "code", "bomb", "gone", "name"))):
+        case "bytes":
+            entries[which] = draw(damaged(entries[which]))
+        case "head":
+            number = st.sampled_from((0, -1, 1, 6, 16, 10**6, 10**9, 2**31, 2**62, True, None))
+            said = {
+                "descr": draw(st.sampled_from(("|u1", ">u2", "<f8", "|O", "|V9", "<M8[s]", "x"))),
+                "fortran_order": draw(st.sampled_from((True, False, 1))),
+                "shape": tuple(draw(st.lists(number, max_size=5))),
+            }
+            text = (repr(said) + "\n").encode()
+            version = draw(st.sampled_from((b"\1\0", b"\2\0", b"\3\0", b"\x09\0")))
+            length = struct.pack("<H" if version == b"\1\0" else "<I", len(text))
+            entries[which] = b"\x93NUMPY" + version + length + text + entries[which][128:]
+        case "code":
+            out = io.BytesIO()
+            code = _Code(exec, "import os; os.system('true')")
+            np.save(out, np.array([code, None], object), allow_pickle=True)
+            entries[which] = out.getvalue()
+        case "bomb":
+            entries[which] += _ZEROS * 5
+        case "gone":
+            del entries[which]
+        case "name":
+            entries[draw(st.sampled_from(("../x.npy", "x_train.npy", ".npy")))] = entries.pop(which)
+    out = io.BytesIO()
+    kinds = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
+    with zipfile.ZipFile(out, "w", draw(st.sampled_from(kinds))) as new:
+        for entry, data in entries.items():
+            new.writestr(entry, data)
+    return {name: out.getvalue()}
+
+
 def _preset(name: str, tree: Any) -> st.SearchStrategy[Files]:
     """A preset with wrong values, with tags, or with aliases."""
     values = st.sampled_from((
@@ -637,3 +680,8 @@ def _decoded(path: str, options: PackOptions) -> None:
 def _read_table(folder: Path) -> None:
     (path,) = folder.iterdir()
     attempt(folder, lambda: open_source(str(path), PackOptions(patient_column="patient")))
+
+
+def _read_arrays(folder: Path) -> None:
+    (path,) = folder.iterdir()
+    attempt(folder, partial(_decoded, str(path), PackOptions(size=16)))

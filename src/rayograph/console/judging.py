@@ -64,7 +64,7 @@ def evaluate(
 
 def predict(
     model: Annotated[str, typer.Argument(help="a model file, its folder, or a run")],
-    source: Annotated[str, typer.Argument(help="a film, a folder of films, or a table")],
+    source: Annotated[str, typer.Argument(help="a film, a folder of films, a table, or an .npz")],
     out: Annotated[str, typer.Argument(help="a file that ends in .parquet or .csv")],
     overrides: Overrides = None,
     as_json: Json = False,

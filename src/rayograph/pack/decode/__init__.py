@@ -1,7 +1,7 @@
 """How an original becomes a packed sample: a file for each kind of original."""
 
 from rayograph.data.recipe import Recipe, TableRecipe
-from rayograph.pack.decode import pictures, records
+from rayograph.pack.decode import arrays, pictures, records
 from rayograph.pack.decode.decoded import Decoded, Value
 from rayograph.pack.decode.errors import UnusableError
 from rayograph.pack.decode.forms import is_dicom
@@ -14,6 +14,8 @@ def decode(original: bytes, recipe: Recipe) -> Decoded:
     """The sample of an original, [*recipe.shape]; `UnusableError`, whose message is the reason."""
     if isinstance(recipe, TableRecipe):
         return Decoded(records.decode(original, recipe))
+    if original.startswith(arrays.MAGIC):
+        return arrays.decode(original, recipe)
     if is_dicom(original):
         from rayograph.pack.decode import dicom  # a sixth of a second, and not for pictures
 

@@ -71,6 +71,7 @@ class Source:
     findings: tuple[Finding, ...] = ()
     ignored: Mapping[str, int] = field(default_factory=dict)
     awaiting: Awaiting | None = None  # the items then have no labels yet
+    options: PackOptions = field(default_factory=PackOptions)  # with those of its layout
 
     @property
     def fixes_split(self) -> bool:
@@ -95,23 +96,29 @@ class Found:
 def files_below(uri: str, exclude: Sequence[str], bare: bool = False) -> Found:
     """What lies below a folder; `UserError` where there is no film.
 
-    A file is a film by its suffix, with `bare` also without one if its name has a digit, as files
-    of archives have (`IM000001`, `1.2.840.10008.1`); hidden files are none, nor is what a pattern
-    excludes. Keys of an object store are taken as they are, whatever slashes they have.
+    A file is a film by its suffix; with `bare`, or where no file has one of these, also without any
+    if its name has a digit, as files of archives have (`IM000001`, `1.2.840.10008.1`). Hidden files
+    are none, nor is what a pattern excludes. Keys of an object store are taken as they are,
+    whatever slashes they have.
     """
-    films, ignored = dict[str, str](), Counter[str]()
+    films, without, ignored = dict[str, str](), dict[str, str](), Counter[str]()
     base = storage.readable(storage.join(uri, ""))[1]
     for entry in storage.listing(uri):
         place, name = storage.readable(entry.uri)
         name = name.removeprefix(base)
         suffix, hidden = PurePosixPath(name).suffix.lower(), _hidden(name)
-        known = suffix in SUFFIXES or (bare and BARE.search(name) is not None)
         if any(fnmatch(name, pattern) for pattern in exclude):
             ignored["excluded"] += 1
-        elif hidden or not known:
-            ignored["hidden" if known else suffix or PurePosixPath(name).name] += 1
+        elif not hidden and BARE.search(name):
+            without[name] = place
+        elif hidden or suffix not in SUFFIXES:
+            ignored["hidden" if suffix in SUFFIXES else suffix or PurePosixPath(name).name] += 1
         else:
             films[name] = place
+    if bare or not films:
+        films = dict(sorted((films | without).items()))
+    else:
+        ignored.update(PurePosixPath(name).suffix or "no suffix" for name in without)
     findings = tuple(_links(uri, base))
     if not films:
         told = "".join(f"; {finding.message}" for finding in findings)

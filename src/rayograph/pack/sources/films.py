@@ -123,7 +123,7 @@ def _patients(
 def _either(
     found: Matched, nobody: list[str | None], own: list[str | None]
 ) -> tuple[list[str | None], list[str | None]]:
-    """Films that wait for their rows have patients of their own; else the rows' originals do."""
+    """The patients of films; also of the originals of rows, where these are the films."""
     return (own, own) if found.waiting is None else (nobody, own)
 
 

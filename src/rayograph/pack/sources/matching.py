@@ -72,7 +72,7 @@ def _grouped(uri: str, values: Sequence[str], options: SourceOptions) -> dict[st
 
 
 def _by_name(uri: str, values: Sequence[str], root: str, options: PackOptions) -> Matched:
-    found = files_below(root, options.exclude)
+    found = files_below(root, options.exclude, bare=True)
     naming = Naming(found.films)
     films: list[str] = []
     rows: list[int] = []

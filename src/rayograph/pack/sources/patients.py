@@ -8,10 +8,14 @@ from rayograph.errors import UserError
 
 def of_films(uri: str, names: Sequence[str], pattern: str | None) -> list[str | None]:
     """The patient of each film by its path; without a pattern None, so that headers are asked."""
-    return [None] * len(names) if pattern is None else list(_by_pattern(uri, names, pattern))
+    return [None] * len(names) if pattern is None else list(by_pattern(uri, names, pattern))
 
 
-def _by_pattern(uri: str, names: Sequence[str], expression: str) -> list[str]:
+def by_pattern(uri: str, names: Sequence[str], expression: str) -> list[str]:
+    """The patient of each film: what the first group of an expression finds in its path.
+
+    Raises `UserError` where it finds nothing, or is none.
+    """
     try:
         pattern = re.compile(expression)
     except re.error as error:

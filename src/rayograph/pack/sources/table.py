@@ -128,13 +128,16 @@ def items_of(
 
 def patients_of(rows: Rows, originals: Sequence[Original], column: str) -> list[str]:
     """The patient of each original by a column, of which no value may be empty."""
-    check_filled(rows.uri, column, rows.first(texts(rows.uri, rows.table, column)))
-    return rows.same("patients", column, originals)
+    said = rows.same("patients", column, originals)
+    check_filled(rows.uri, column, said, [group[0] for group in rows.groups])
+    return said
 
 
-def check_filled(uri: str, name: str, values: Sequence[str]) -> None:
-    """Raise `UserError` where a value is empty."""
-    empty = [i for i, value in enumerate(values) if not value]
+def check_filled(
+    uri: str, name: str, values: Sequence[str], rows: Sequence[int] | None = None
+) -> None:
+    """Raise `UserError` where a value is empty; `rows` are where they stand in the table."""
+    empty = [i for i, value in zip(rows or range(len(values)), values, strict=True) if not value]
     if empty:
         raise UserError(
             f"{uri}: {len(empty)} rows have no {name}, the first is row {empty[0] + 1}; "
