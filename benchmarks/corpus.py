@@ -122,7 +122,7 @@ def pack_ours(form: Format, source: Path, place: str) -> None:
     if form.codec != "raw":
         chosen |= {"codec": form.codec, "quality": form.quality}
     options = PackOptions(**chosen)
-    packing.pack(open_source(str(source), options), place, options, pooled, overwrite=True)
+    packing.pack(open_source(str(source), options), place, pooled, overwrite=True)
 
 
 def pooled(what: str, function: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:  # noqa: ARG001

@@ -49,7 +49,7 @@ def main() -> None:
             began = time.monotonic()
             options = PackOptions(size=told.size, max_rejected=told.count)
             place = Path(folder, f"packed-{number}")
-            pack(open_source(str(source), options), str(place), options, session.parallel_map)
+            pack(open_source(str(source), options), str(place), session.parallel_map)
             rate = told.count / (time.monotonic() - began)
             shutil.rmtree(place)
             ratios.append(rate / bare)

@@ -47,7 +47,7 @@ def main() -> None:
             table, dataset = Path(folder, "t.csv"), f"{folder}/packed"
             write(table, seed)
             options = PackOptions(inputs="table", negative="benign", val_fraction=0.1, seed=seed)
-            pack(open_source(str(table), options), dataset, options, one_by_one)
+            pack(open_source(str(table), options), dataset, one_by_one)
             words = [f"data.uri={dataset}", f"run.storage={folder}/runs", f"train.seed={seed}"]
             config = RunConfig.load("records", [*words, *sys.argv[1:]])
             run = local.run(config, lambda _row: None, deaf)

@@ -62,7 +62,7 @@ def packed(films: Path, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 def packing(source: Path, dest: Path, options: PackOptions, overwrite: bool = False) -> Dataset:
     """Pack in this process, and open what was packed."""
-    pack(open_source(str(source), options), str(dest), options, one_by_one, overwrite)
+    pack(open_source(str(source), options), str(dest), one_by_one, overwrite)
     return Dataset.open(str(dest))
 
 

@@ -50,7 +50,7 @@ def datasets(folder: Path) -> None:
     phantom.write(films, 40, seed=0, size=32)
     for codec in ("raw", "jpeg"):
         options = PackOptions(size=16, codec=codec, patient_pattern=phantom.PATIENT_PATTERN)
-        pack(open_source(str(films), options), str(folder / codec), options, one_by_one, False)
+        pack(open_source(str(films), options), str(folder / codec), one_by_one, False)
 
 
 def records(folder: Path) -> dict[str, bytes]:
@@ -61,7 +61,7 @@ def records(folder: Path) -> dict[str, bytes]:
         inputs="table", task="multilabel", label_columns=("strenuous",), exclude=("exercise",),
         folds=2,
     )  # fmt: skip
-    pack(open_source(str(table), options), str(folder / "records"), options, one_by_one, False)
+    pack(open_source(str(table), options), str(folder / "records"), one_by_one, False)
     data = Dataset.open(str(folder / "records"), fold=0)
     chosen = RunConfig.load(None, ["model.name=mlp", "model.hidden=[2]"])
     spec = data.transform(chosen.data)

@@ -436,6 +436,7 @@ def test_what_may_be_written_and_what_may_not() -> None:
         "modality": "DX", "body_part": "CHEST", "view": "PA", "laterality": "U", "age": 54.0,
         "sex": "F", "manufacturer": "Acme", "pixel_spacing_mm": 0.2,
         "transfer_syntax": "Explicit VR Little Endian", "window": None, "burnt_in": False,
+        "inverted": False,
     }  # fmt: skip
     names = ("PatientID", "StudyInstanceUID", "SeriesInstanceUID", "AccessionNumber", "StudyDate")
     wanted = {name: dicoms.SECRETS[name] for name in names} | {"SOPInstanceUID": "1.2.3.9"}

@@ -119,7 +119,7 @@ from rayograph.pack.packing import pack
 from rayograph.pack.sources import open_source
 
 options = PackConfig.load(None, sys.argv[3:]).pack
-pack(open_source(sys.argv[1], options), sys.argv[2], options, one_by_one, False, print)
+pack(open_source(sys.argv[1], options), sys.argv[2], one_by_one, False, print)
 """
 
 
@@ -374,7 +374,7 @@ def test_films_that_are_added_leave_what_is_there_as_it_is(few: Path, tmp_path: 
     copy = twin.with_name("copy_" + twin.name.replace("_1", "_9"))
     shutil.copy(twin, copy)
     read = []
-    append(open_source(str(flat), SMALL), str(dest), SMALL, one_by_one, read.append)
+    append(open_source(str(flat), SMALL), str(dest), one_by_one, read.append)
     found = Dataset.open(str(dest))
     assert {path: path.read_bytes() for path in shards} == shards
     assert sum(part.rows for part in found.manifest.parts.values()) == 61
@@ -386,11 +386,11 @@ def test_films_that_are_added_leave_what_is_there_as_it_is(few: Path, tmp_path: 
     for row in rows:
         by_patient.setdefault(row["patient_id"], set()).add(row["part"])
     assert all(len(parts) == 1 for parts in by_patient.values())
-    append(open_source(str(flat), SMALL), str(dest), SMALL, one_by_one, read.append)
+    append(open_source(str(flat), SMALL), str(dest), one_by_one, read.append)
     assert read == ["nothing is new"]
     twin.write_bytes((few.parent / "flat" / sorted(flat.rglob("*.png"))[9]).read_bytes())
     with pytest.raises(UserError, match="is another film now"):
-        append(open_source(str(flat), SMALL), str(dest), SMALL, one_by_one)
+        append(open_source(str(flat), SMALL), str(dest), one_by_one)
 
 
 def test_without_validation_films_all_others_are_trained_on(few: Path, tmp_path: Path) -> None:

@@ -121,7 +121,7 @@ def test_films_are_added_by_names_that_are_not_kept(salted: Pseudonyms, tmp_path
     tree(tmp_path / "films", 6)
     packing(tmp_path / "films", tmp_path / "d", OPTIONS)
     tree(tmp_path / "films", 8)
-    append(open_source(str(tmp_path / "films"), OPTIONS), str(tmp_path / "d"), OPTIONS, one_by_one)
+    append(open_source(str(tmp_path / "films"), OPTIONS), str(tmp_path / "d"), one_by_one)
     found = Dataset.open(str(tmp_path / "d"))
     assert sum(part.rows for part in found.manifest.parts.values()) == 16
     ids = [name for split in found.splits for b in stream.stored(found, split) for name in b.ids]

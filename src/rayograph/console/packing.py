@@ -39,9 +39,9 @@ def pack(
     with storage.held(dest, "dataset"), session.connected(1):
         mapper = with_progress(session.parallel_map)
         if append:
-            manifest = appending.append(films, dest, films.options, mapper, say.print)
+            manifest = appending.append(films, dest, mapper, say.print)
         else:
-            manifest = packing.pack(films, dest, films.options, mapper, overwrite, say.print)
+            manifest = packing.pack(films, dest, mapper, overwrite, say.print)
     counts = ", ".join(f"{name} {part.rows}" for name, part in manifest.parts.items())
     say.print(f"packed {counts} {manifest.inputs.noun} into {storage.absolute(dest)}")
     if set(manifest.parts) == {"test"}:

@@ -67,7 +67,7 @@ def _make_records(folder: Path) -> None:
         inputs="table", patient_column="person", negative="rest", exclude=("strenuous",)
     )
     place = str(folder / "records-packed")
-    pack(open_source(str(table), options), place, options, one_by_one, overwrite=True)
+    pack(open_source(str(table), options), place, one_by_one, overwrite=True)
     say.print(f"records of 120 people are in {table}, and packed in {place}")
 
 

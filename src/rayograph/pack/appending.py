@@ -30,7 +30,6 @@ READERS = 16  # originals that are looked up at once
 def append(
     source: Source,
     dest: str,
-    options: PackOptions,
     mapper: Mapper,
     note: Callable[[str], object] = lambda _: None,
 ) -> Manifest:
@@ -40,7 +39,7 @@ def append(
     to its part; the others are cut as a source of their own would be. Raises `UserError` where what
     is known was labelled or written anew since, or was packed by another recipe.
     """
-    dest = storage.absolute(dest)
+    dest, options = storage.absolute(dest), source.options
     old = Dataset.open(dest)
     source = _fitting(source, old, options)
     salt = pseudonyms.chosen(source, options)

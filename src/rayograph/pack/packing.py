@@ -29,7 +29,6 @@ from rayograph.pack.split import Pairs
 def pack(
     source: Source,
     dest: str,
-    options: PackOptions,
     mapper: Mapper,
     overwrite: bool = False,
     note: Callable[[str], object] = lambda _: None,
@@ -42,6 +41,7 @@ def pack(
     """
     dest = storage.absolute(dest)
     checks.vacant(dest, overwrite)
+    options = source.options
     inputs = inputs_of(source.recipe, options)
     salt = pseudonyms.chosen(source, options)
     with Looks() as looks:

@@ -27,5 +27,5 @@ def _phantoms(films: PhantomOptions, folder: str) -> str:
         with tempfile.TemporaryDirectory() as scratch:
             phantom.write(Path(scratch), films.films, films.seed, films.size)
             options = PackOptions(size=films.size, patient_pattern=phantom.PATIENT_PATTERN)
-            pack(open_source(scratch, options), uri, options, one_by_one)
+            pack(open_source(scratch, options), uri, one_by_one)
     return uri
