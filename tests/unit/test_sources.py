@@ -214,7 +214,6 @@ def test_classes_join_folders_findings_and_columns(films: Path) -> None:
 def test_patients_are_read_off_paths_or_awaited_of_dicom_headers(films: Path) -> None:
     source = opened(films, "negative=a")
     assert [item.patient_id for item in source.items] == [None] * 4
-    assert "patients_unknown" in told(source)
     found = opened(films, table(films, ROWS), r"patient_pattern=/(\d)")
     assert [item.patient_id for item in found.items] == ["1", "2", "3"]
     with pytest.raises(UserError, match=r"a table names its patients.*; a/1\.png is no DICOM file"):
