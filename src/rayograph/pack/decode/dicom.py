@@ -66,6 +66,8 @@ def _gray(header: Dataset, syntax: UID, recipe: ImageRecipe) -> tuple[Image.Imag
     if dicom_header.code(header, "PhotometricInterpretation") in dicom_pixels.GRAY:
         codes, levels = dicom_pixels.stored(header, syntax)
         table, window = shades(header, levels, recipe)
+        if codes.dtype == np.uint8:
+            return Image.fromarray(codes).point(table.tolist()), window
         return Image.fromarray(np.take(table, codes)), window
     colour = dicom_pixels.colour(header, syntax)
     return pictures.GRAY[recipe.gray](Image.fromarray(colour, "RGB")), None
