@@ -426,6 +426,14 @@ def test_what_is_no_usable_film_is_refused_with_the_reason(
         decode(make(), RECIPE)
 
 
+def test_free_text_that_explains_a_window_is_in_no_reason() -> None:
+    tags = header(WindowCenter=[9, 9], WindowWidth=[9, 9])
+    tags.WindowCenterWidthExplanation = ["as Dr. House likes it", "HARD"]
+    with pytest.raises(UnusableError) as told:
+        decode(written(tags), RECIPE.model_copy(update={"window": "bone"}))
+    assert str(told.value) == "no window is named 'bone'; there are: HARD"
+
+
 # What the header says
 
 

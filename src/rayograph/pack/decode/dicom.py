@@ -2,6 +2,7 @@
 
 import io
 import logging
+import re
 import warnings
 
 import numpy as np
@@ -17,6 +18,7 @@ from rayograph.pack.decode.dicom_gray import shades
 from rayograph.pack.decode.errors import UnusableError
 
 SQUARE = 0.01  # pixels whose sides differ by less are square
+QUOTED = re.compile(r"""'[^']*('|$)|"[^"]*("|$)""")  # what an error quotes may name somebody
 ODDEST = 10.0  # no film's pixels are longer than that; such a ratio is an error of the header
 
 config.settings.reading_validation_mode = config.IGNORE  # real archives break every rule
@@ -35,7 +37,7 @@ def decode(original: bytes, recipe: ImageRecipe) -> Decoded:
     except UnusableError:
         raise
     except Exception as error:  # decoders raise anything on damaged bytes; one film, not the pack
-        raise UnusableError(f"damaged DICOM: {one_line(error)}") from None
+        raise UnusableError(f"damaged DICOM: {QUOTED.sub('…', one_line(error))}") from None
 
 
 def private_values(original: bytes) -> tuple[str, ...]:
@@ -83,6 +85,8 @@ def _gray(header: Dataset, syntax: UID, recipe: ImageRecipe) -> tuple[Image.Imag
     if dicom_header.code(header, "PhotometricInterpretation") in dicom_pixels.GRAY:
         codes, levels = dicom_pixels.stored(header, syntax)
         table, window = shades(header, levels, recipe)
+        if codes.dtype == np.uint8:
+            return Image.fromarray(codes).point(table.tolist()), window
         return Image.fromarray(np.take(table, codes)), window
     colour = dicom_pixels.colour(header, syntax)
     return pictures.GRAY[recipe.gray](Image.fromarray(colour, "RGB")), None

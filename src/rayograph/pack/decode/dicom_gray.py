@@ -151,7 +151,9 @@ def _window(header: Dataset, wanted: str | None) -> Window | None:
     for window in found:
         if window.name and _plain(window.name) == _plain(wanted):
             return window
-    names = ", ".join(window.name for window in found if window.name)
+    names = ", ".join(
+        name for window in found if CODE.fullmatch((name := window.name or "").upper())
+    )
     raise UnusableError(one_line(f"no window is named {wanted!r}; there are: {names or 'none'}"))
 
 

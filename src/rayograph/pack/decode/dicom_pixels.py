@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 from pydicom import Dataset, uid
 from pydicom.pixels.processing import apply_color_lut
 from pydicom.pixels.utils import get_expected_length
@@ -158,14 +159,21 @@ def stored(header: Dataset, syntax: uid.UID) -> tuple[npt.NDArray[Any], Levels]:
     if bits > 16:
         every, codes, counts = np.unique(codes, return_inverse=True, return_counts=True)
     else:
-        every = np.arange(2**bits)
-        counts = np.zeros(len(every), np.int64)
-        for part in np.array_split(codes.ravel(), 1 + codes.size // 2**20):  # it takes 8 bytes each
-            counts += np.bincount(part, minlength=len(every))
+        every = np.arange(2 ** max(bits, 8))
+        counts = _counted(codes, len(every))
     values = every.astype(np.float64)
     if signed:
         values[values >= 2 ** (bits - 1)] -= 2**bits
     return codes, Levels(values, counts, _padding(header, values, bits, signed))
+
+
+def _counted(codes: npt.NDArray[Any], length: int) -> npt.NDArray[np.int64]:
+    if codes.dtype == np.uint8:
+        return np.array(Image.fromarray(codes).histogram(), np.int64)
+    counts = np.zeros(length, np.int64)
+    for part in np.array_split(codes.ravel(), 1 + codes.size // 2**20):  # 8 bytes a pixel are taken
+        counts += np.bincount(part, minlength=length)
+    return counts
 
 
 def _padding(
