@@ -47,7 +47,7 @@ def films_in(uri: str, table: Any, root: str, options: PackOptions) -> Source:
     check_filled(uri, column, values)
     found = matching.matched(uri, values, root, options)
     columns = particulars.columns_of(table.column_names, options)
-    own, odd = particulars.read(uri, table, columns)
+    own, odd = particulars.read(uri, table, columns, [group[0] for group in found.rows])
     found, left = _of_views(uri, found, own.get("view"), options)
     rows = Rows(uri, table, found.rows, labels, {column, *columns.values()}, own)
     films = found.originals if found.waiting is None else found.waiting

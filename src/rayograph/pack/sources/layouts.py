@@ -124,8 +124,8 @@ def _table(uri: str, form: Form) -> Any:
     tables = {}
     for part, file in parts.items():
         if (place := _place(uri, file)) is not None:
-            tables[part] = shaping.renamed(read_table(place, []), form.rename)
-    table = shaping.stacked(tables)
+            tables[part] = shaping.renamed(place, read_table(place, []), form.rename)
+    table = shaping.stacked(uri, tables)
     for join in form.join:
         place = str(_place(uri, join.file))
         table = shaping.joined(uri, table, place, read_table(place, list(join.on)), join.on)

@@ -26,7 +26,8 @@ def tested(source: Source, place: str) -> Source:
     for line in lines:
         own = naming.find(line)
         if len(own) > 1:
-            raise UserError(f"pack.test_list: {one_line(line)} is two films: {own[0]} and {own[1]}")
+            two = one_line(" and ".join(own[:2]))
+            raise UserError(f"pack.test_list: {one_line(line)} is two films: {two}")
         chosen.update(own)
         without += [] if own else [line]
     if not chosen:

@@ -32,10 +32,11 @@ def matched(uri: str, values: Sequence[str], root: str, options: PackOptions) ->
     """The films that a table names in the way that `pack.match` says, in the table's order."""
     if options.match == "name":
         return _by_name(uri, values, root, options)
-    rows = _grouped(uri, values, options)
     if options.match == "path":
+        rows = _grouped(uri, values, options)
         films = tuple(Original(sample_id=p, uri=place(p, root)) for p in rows)
         return Matched(films, tuple(rows.values()))
+    rows = _grouped(uri, [value.strip() for value in values], options)
     found = files_below(root, options.exclude, bare=True)
     waiting = tuple(Original(sample_id=name, uri=uri) for name, uri in found.films.items())
     said = tuple(Original(sample_id=value, uri=f"{uri}#{value}") for value in rows)
@@ -81,8 +82,8 @@ def _by_name(uri: str, values: Sequence[str], root: str, options: PackOptions) -
         own = naming.find(value)
         if len(own) > 1:
             raise UserError(
-                f"{uri}: {one_line(value)} of row {i + 1} is two films: {own[0]} and {own[1]}; "
-                "match them by path, or leave one out by pack.exclude"
+                f"{uri}: {one_line(value)} of row {i + 1} is two films: {one_line(own[0])} and "
+                f"{one_line(own[1])}; match them by path, or leave one out by pack.exclude"
             )
         films += own
         rows += [i] * len(own)
@@ -90,7 +91,7 @@ def _by_name(uri: str, values: Sequence[str], root: str, options: PackOptions) -
     if not films:
         raise UserError(
             f"{uri}: no row names a film below {root}; a row says {one_line(without[0])}, a film "
-            f"is {next(iter(found.films))}"
+            f"is {one_line(next(iter(found.films)))}"
         )
     grouped = _grouped(uri, films, options)
     originals = tuple(Original(sample_id=name, uri=found.films[name]) for name in grouped)

@@ -50,19 +50,20 @@ def columns_of(names: Sequence[str], options: PackOptions) -> dict[str, str]:
 
 
 def read(
-    uri: str, table: Any, columns: Mapping[str, str]
+    uri: str, table: Any, columns: Mapping[str, str], rows: Sequence[int]
 ) -> tuple[dict[str, list[Value]], tuple[Finding, ...]]:
-    """Each of them by our name, a value a row, and which values say nothing that is known."""
+    """Each of them by our name, a value a row, and which values of `rows` say nothing known.
+
+    Where there are such, the column is also kept as it is written, as `source_` and our name.
+    """
     found: dict[str, list[Value]] = {}
     findings: tuple[Finding, ...] = ()
     for key, column in columns.items():
         said = texts(uri, table, column)
         found[key] = [None if is_missing(text) else READERS[key](text) for text in said]
-        odd = [
-            text for text, value in zip(said, found[key], strict=True)
-            if value is None and not is_missing(text)
-        ]  # fmt: skip
+        odd = [said[i] for i in rows if found[key][i] is None and not is_missing(said[i])]
         if odd:
+            found[f"source_{key}"] = [text or None for text in said]
             message = f"{len(odd)} values of {column} are no {key}, such as {odd[0]!r}"
             findings += (Finding(kind=f"no_{key}", message=one_line(message)),)
     return found, findings

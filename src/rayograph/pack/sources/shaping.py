@@ -23,17 +23,27 @@ def with_column(table: Any, name: str, values: Sequence[str]) -> Any:
     return table.append_column(name, column)
 
 
-def renamed(table: Any, names: Mapping[str, str]) -> Any:
-    """A table with other names for some columns."""
-    return table.rename_columns([names.get(name, name) for name in table.column_names])
+def renamed(uri: str, table: Any, names: Mapping[str, str]) -> Any:
+    """A table with other names for some columns; `UserError` where two then have one."""
+    new = [names.get(name, name) for name in table.column_names]
+    twice = next((name for name in new if new.count(name) > 1), None)
+    if twice is not None:
+        raise UserError(f"{uri}: two columns are {one_line(twice)} by the layout's names")
+    return table.rename_columns(new)
 
 
-def stacked(tables: Mapping[str, Any]) -> Any:
-    """Tables below each other, with the name of each as `split`; what one lacks is empty there."""
+def stacked(uri: str, tables: Mapping[str, Any]) -> Any:
+    """Tables below each other, with the name of each as `split`; what one lacks is empty there.
+
+    Raises `UserError` where a column is of different types, as those of Parquet may be.
+    """
     if list(tables) == [""]:
         return tables[""]
     marked = [with_column(table, SPLIT, [part] * len(table)) for part, table in tables.items()]
-    whole = pa.concat_tables(marked, promote_options="permissive")
+    try:
+        whole = pa.concat_tables(marked, promote_options="permissive")
+    except pa.ArrowException as error:
+        raise UserError(f"{uri}: its tables do not fit together: {one_line(error)}") from None
     columns = [
         pc.fill_null(column, "") if column.type == pa.string() else column
         for column in whole.columns
