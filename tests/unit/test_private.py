@@ -126,3 +126,31 @@ def test_films_are_added_by_names_that_are_not_kept(salted: Pseudonyms, tmp_path
     assert sum(part.rows for part in found.manifest.parts.values()) == 16
     ids = [name for split in found.splits for b in stream.stored(found, split) for name in b.ids]
     assert len(set(ids)) == 16
+
+
+@pytest.mark.parametrize("keyword", ["PatientID", "StudyInstanceUID", "AccessionNumber"])
+def test_a_table_names_films_by_what_their_headers_say(
+    salted: Pseudonyms, tmp_path: Path, keyword: str
+) -> None:
+    told = tree(tmp_path / "films")
+    rows = [
+        f"{own[keyword]},{'sick' if i % 2 else 'normal'},{own['PatientID']},"
+        f"{own['AccessionNumber']},reports/{own['PatientID']}/{own['StudyInstanceUID']}.txt,{i}"
+        for i, own in enumerate(told)
+    ]
+    heads = f"{keyword},label,who,accession,report,reader"
+    (tmp_path / "labels.csv").write_text("\n".join([heads, *rows, "nobody,sick,,,,9"]))
+    options = PackOptions(
+        size=32, table=str(tmp_path / "labels.csv"), match=keyword, max_rejected=6
+    )
+    found = packing(tmp_path / "films", tmp_path / "d", options)
+    table = pa.concat_tables([index.read(found, split) for split in found.splits])
+    assert len(table) == 12
+    for row in table.to_pylist():
+        i = row["reader"]
+        assert row["label"] == ("sick" if i % 2 else "normal")
+        assert row["patient_id"] == row["who"] == salted.of(told[i]["PatientID"])
+    text = written(tmp_path / "d")
+    assert [value for value in secrets(told) if value in text] == []
+    kinds = {finding.kind: finding.message for finding in found.manifest.findings}
+    assert kinds["rows_without_films"].startswith("1 rows")

@@ -36,7 +36,7 @@ def identified(
     columns = {name: scan.rows.column(name).to_pylist() for name in scan.rows.column_names}
     rejected, samples, findings = list[Rejection](), list[Sample](), list[Finding]()
     named = _rows_by_key(source.awaiting, pseudonyms)
-    unmatched, anonymous = list[str](), list[str]()
+    unmatched, anonymous, used = list[str](), list[str](), set[str]()
     for i, item in enumerate(source.items):
         seen = {name: values[i] for name, values in columns.items()}
         if seen["problem"] is not None:
@@ -49,12 +49,13 @@ def identified(
             continue
         if pseudonyms is not None and seen["private"]:
             said = _guarded(said, pseudonyms, set(seen["private"]))
+        used.add(seen["key"])
         patient = said.patient_id or seen["patient"]
         if patient is None:
             anonymous.append(seen["sample_id"])
         samples.append(_sample(i, said, seen, patient, scan.looks[i]))
     if source.awaiting:
-        source, samples, odd = _matched(source, samples, unmatched, named or {})
+        source, samples, odd = _matched(source, samples, unmatched, len(named or {}) - len(used))
         findings += odd
     if anonymous:
         message = (
@@ -112,9 +113,9 @@ def _matched(
     source: Source,
     samples: list[Sample],
     unmatched: Sequence[str],
-    named: Mapping[str, SourceItem],
+    without: int,
 ) -> tuple[Source, list[Sample], list[Finding]]:
-    """What became of rows that name films by a header; `UserError` where none has a film."""
+    """What became of rows that name films by a header, `without` any film; `UserError` if all."""
     assert source.awaiting is not None
     keyword, rows = source.awaiting.keyword, source.awaiting.rows
     if not samples:
@@ -127,8 +128,6 @@ def _matched(
         message = f"{len(unmatched)} films have no row, by their {keyword}, and are left out"
         films = tuple(unmatched[:NAMED])
         findings.append(Finding(kind="films_without_rows", message=message, films=films))
-    used = {id(sample.labels) for sample in samples}
-    without = sum(id(item.labels) not in used for item in named.values())
     if without:
         message = f"{without} rows of the table have no film, by their {keyword}"
         findings.append(Finding(kind="rows_without_films", message=message))
