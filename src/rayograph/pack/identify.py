@@ -47,6 +47,9 @@ def identified(
         if said is None:
             unmatched.append(seen["sample_id"])
             continue
+        if said is not item:  # what the film's own path says counts where the row says nothing
+            patient, split = said.patient_id or item.patient_id, said.split or item.split
+            said = replace(said, patient_id=patient, split=split)
         if pseudonyms is not None and seen["private"]:
             said = _guarded(said, pseudonyms, set(seen["private"]))
         used.add(seen["key"])
