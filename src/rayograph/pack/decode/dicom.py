@@ -72,7 +72,7 @@ def _decoded(original: bytes, recipe: ImageRecipe) -> Decoded:
         **dicom_header.metadata(header),
         "transfer_syntax": syntax.name,
         "window": window,
-        "inverted": signs.looks_inverted(np.asarray(gray)),
+        "inverted": signs.looks_inverted(pictures.glance(gray)),
     }
     metadata["burnt_in"] = bool(metadata["burnt_in"]) or signs.has_text(np.asarray(gray))
     private = dicom_header.private(header, metadata)

@@ -18,6 +18,7 @@ from rayograph.pack.decode.signs import coloured, looks_inverted
 SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".dcm", ".dicom")
 GRAYS = ("1", "L", "LA", "La", "I", "F")
 MAX_PIXELS = 50_000_000  # a film has 20 million at most; more is a decompression bomb
+GLANCE = 128
 MAX_SIDE = 65_535  # Pillow takes 48 bytes for each pixel of a side that it shrinks
 
 Film = npt.NDArray[np.uint8]
@@ -38,7 +39,7 @@ def decode(original: bytes, recipe: ImageRecipe) -> Decoded:
         upright = ORIENT[recipe.orientation](image)
         gray = _gray(upright, form, recipe)
         film = resized(gray, recipe)
-        metadata = {"coloured": _coloured(upright), "inverted": looks_inverted(np.asarray(gray))}
+        metadata = {"coloured": _coloured(upright), "inverted": looks_inverted(glance(gray))}
     except UnusableError:
         raise
     except Exception as error:  # decoders raise anything on damaged bytes; one film, not the pack
@@ -159,6 +160,11 @@ def _by_range(
 def resized(gray: Image.Image, recipe: ImageRecipe) -> Film:
     """The film [size, size] of a picture of mode L."""
     return np.array(RESIZE[recipe.resize](gray, recipe.size, RESAMPLE[recipe.resample]))
+
+
+def glance(gray: Image.Image) -> Film:
+    """A picture of mode L, uint8 [128, 128], by its nearest pixels: enough to see its polarity."""
+    return np.asarray(gray.resize((GLANCE, GLANCE), Image.Resampling.NEAREST))
 
 
 def _upright(image: Image.Image) -> Image.Image:
