@@ -30,7 +30,7 @@ def main() -> None:
     """Measure, and print a line a round."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("films", type=Path)
-    parser.add_argument("--count", type=int, default=1000)
+    parser.add_argument("--count", type=int, default=1000, help="films to pack")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--size", type=int, default=256)
     told = parser.parse_args()
@@ -60,7 +60,7 @@ def main() -> None:
 
 def originals(folder: Path) -> list[Path]:
     """The films below a folder."""
-    return sorted(p for p in folder.rglob("*") if p.suffix in (".png", ".jpg", ".dcm"))
+    return sorted(p for p in folder.rglob("*") if p.suffix in (".png", ".jpg", ".jpeg", ".dcm"))
 
 
 def bare_rate(films: list[Path], count: int) -> float:

@@ -35,11 +35,15 @@ def index(packed: Sequence[PackedSample], manifest: Manifest) -> bytes:
     }
     if any(sample.origin for sample in samples):
         columns[ORIGIN] = pa.array([sample.origin for sample in samples], pa.string())
-    for name in dict.fromkeys(name for sample in samples for name in sample.metadata):
+    beside: dict[str, list[Any]] = {}
+    for i, sample in enumerate(samples):
+        for name, value in sample.metadata.items():
+            beside.setdefault(name, [None] * len(samples))[i] = value
+    for name, values in beside.items():
         key = name
         while key in columns or key in RESERVED:
             key = f"source_{key}"
-        columns[key] = _column([sample.metadata.get(name) for sample in samples])
+        columns[key] = _column(values)
     return _parquet(pa.table(columns))
 
 

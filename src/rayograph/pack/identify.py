@@ -1,6 +1,6 @@
 """Who each sample is: what the source says of it, and what its own header says."""
 
-import json
+import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -33,12 +33,12 @@ def identified(
     source: Source, scan: Scan, options: PackOptions, pseudonyms: Pseudonyms | None
 ) -> Identified:
     """Join what a source lists and what was seen of it."""
-    columns = {name: scan.rows.column(name).to_pylist() for name in scan.rows.column_names}
     rejected, samples, findings = list[Rejection](), list[Sample](), list[Finding]()
     named = _rows_by_key(source.awaiting, pseudonyms)
     unmatched, anonymous, used = list[str](), list[str](), set[str]()
-    for i, item in enumerate(source.items):
-        seen = {name: values[i] for name, values in columns.items()}
+    for i, (item, seen) in enumerate(zip(source.items, scan.rows(), strict=True)):
+        if not seen["origin"]:  # the same texts once: of 10^5 films they are dear
+            seen |= {"sample_id": item.sample_id, "source": item.uri}
         if seen["problem"] is not None:
             names = seen["sample_id"], seen["source"], seen["problem"]
             rejected.append(Rejection(*names, item.labels))
@@ -75,8 +75,6 @@ def identified(
 def _sample(
     row: int, said: SourceItem, seen: Mapping[str, Any], patient: str | None, look: int | None
 ) -> Sample:
-    known = {name: value for name, value in said.metadata.items() if value is not None}
-    header = json.loads(seen["metadata"] or "{}")
     return Sample(
         sample_id=seen["sample_id"],
         source=seen["source"],
@@ -85,7 +83,8 @@ def _sample(
         patient_id=patient or seen["sample_id"],
         labels=said.labels,
         split=said.split,
-        metadata={**dict.fromkeys(said.metadata), **header, **known},
+        said=said.metadata,
+        header=sys.intern(seen["metadata"] or "{}"),  # of many films the same
         look=look,
         row=row,
     )

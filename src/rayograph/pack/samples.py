@@ -1,5 +1,6 @@
 """One sample on its way into a dataset."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +10,8 @@ from typing import Any
 class Sample:
     """A usable sample: who it is, what it is labelled, where it lies, and how it looks.
 
-    `row` is its row in the scan; `look` its place in `Looks`, None of what cannot be seen.
+    `said` is what a table says beside, `header` what the original itself does; `row` is its row in
+    the scan; `look` its place in `Looks`, None of what cannot be seen.
     """
 
     sample_id: str
@@ -19,9 +21,16 @@ class Sample:
     patient_id: str
     labels: tuple[int, ...]
     split: str | None
-    metadata: Mapping[str, Any]
+    said: Mapping[str, Any]
+    header: str  # JSON
     look: int | None
     row: int
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What is known beside, by name; where both say something, the table's counts."""
+        known = {name: value for name, value in self.said.items() if value is not None}
+        return {**dict.fromkeys(self.said), **json.loads(self.header), **known}
 
 
 @dataclass(frozen=True, slots=True)

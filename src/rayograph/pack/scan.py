@@ -80,14 +80,19 @@ class Scan:
     def __init__(
         self, rows: Any, looks: Sequence[int | None], tasks: Sequence[ScanTask], read: int
     ) -> None:
-        self.rows = rows  # as `SEEN`, without hashes and thumbnails
+        self._rows = rows  # as `SEEN`, without hashes and thumbnails
         self.looks = looks  # the place of each row's look; None of what cannot be seen
         self.read = read  # originals that were read now, not by a pack that was interrupted
         self._tasks = tasks
 
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """What was seen of each original, as `SEEN`; never all of them at once."""
+        for start in range(0, len(self._rows), CHUNK):
+            yield from self._rows.slice(start, CHUNK).to_pylist()
+
     def location(self, row: int) -> Location:
         """Where the sample of a usable original lies."""
-        offset, size = (self.rows.column(name)[row].as_py() for name in ("offset", "bytes"))
+        offset, size = (self._rows.column(name)[row].as_py() for name in ("offset", "bytes"))
         return Location(f"{self._tasks[row // CHUNK].place}.samples", offset, size)
 
 
@@ -115,7 +120,8 @@ def scan(
         for look, thumb in zip(seen.rows.column("look"), seen.rows.column("thumb"), strict=True):
             known = look.is_valid
             places.append(looks.add(look.as_py(), thumb.as_py()) if known else None)
-        tables.append(seen.rows.drop_columns(["look", "thumb"]))
+        rest = seen.rows.drop_columns(["look", "thumb"])
+        tables.append(rest.take(np.arange(len(rest))))  # a copy: Ray's buffers hold thumbnails, too
         read += len(task.originals) * seen.read
     return Scan(pa.concat_tables(tables).combine_chunks(), places, tasks, read)
 

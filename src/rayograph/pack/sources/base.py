@@ -24,7 +24,7 @@ DICOM = (".dcm", ".dicom")
 BARE = re.compile(r"(?:^|/)(?=[^/]*\d)[^/.]+(?:\.\d+)*$")  # no suffix, or one of a UID's numbers
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Original:
     """One original, by its name; `data` are its bytes where nothing has to be read."""
 
@@ -37,7 +37,7 @@ class Original:
         return storage.read(self.uri) if self.data is None else self.data
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class SourceItem(Original):
     """One original that a source names; `labels` [k] are 1, 0, -1 (uncertain), -2 (missing)."""
 
