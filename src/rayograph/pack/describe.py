@@ -18,6 +18,12 @@ from rayograph.pack.shard import Packed, ShardTask
 from rayograph.pack.split import Pairs
 
 
+SIGNS = {
+    "inverted": "look inverted (white background)",
+    "burnt_in": "have text burnt in, or say so, which may name a patient",
+}
+
+
 class PackedSample(NamedTuple):
     """One packed sample, and where it now lies."""
 
@@ -64,6 +70,7 @@ def manifest(
             *source.findings,
             *_left_out(found),
             *_absent(found, parts, options),
+            *_odd(packed),
             *_leaks(packed, alike),
         ),
         ignored=dict(source.ignored),
@@ -85,6 +92,15 @@ def _left_out(found: Identified) -> Iterator[Finding]:
         told = ", ".join(f"{suffix} {count}" for suffix, count in kinds)
         message = f"{sum(ignored.values())} files are no films by their names: {told}"
         yield Finding(kind="ignored", message=message)
+
+
+def _odd(packed: Sequence[PackedSample]) -> Iterator[Finding]:
+    """Films that look as if something had gone wrong before they came here."""
+    for sign, said in SIGNS.items():
+        own = [each.sample.sample_id for each in packed if f'"{sign}": true' in each.sample.header]
+        if own:
+            message = f"{len(own)} films {said}, the first is {own[0]}"
+            yield Finding(kind=sign, message=one_line(message), films=tuple(own[:NAMED]))
 
 
 def _absent(
