@@ -17,7 +17,6 @@ from rayograph.pack.samples import Sample
 from rayograph.pack.shard import Packed, ShardTask
 from rayograph.pack.split import Pairs
 
-
 SIGNS = {
     "inverted": "look inverted (white background)",
     "burnt_in": "have text burnt in, or say so, which may name a patient",
@@ -96,10 +95,15 @@ def _left_out(found: Identified) -> Iterator[Finding]:
 
 def _odd(packed: Sequence[PackedSample]) -> Iterator[Finding]:
     """Films that look as if something had gone wrong before they came here."""
-    for sign, said in SIGNS.items():
-        own = [each.sample.sample_id for each in packed if f'"{sign}": true' in each.sample.header]
+    found: dict[str, list[str]] = {sign: [] for sign in SIGNS}
+    for sample, _, _ in packed:
+        metadata = sample.metadata
+        for sign, own in found.items():
+            if metadata.get(sign) is True:
+                own.append(sample.sample_id)
+    for sign, own in found.items():
         if own:
-            message = f"{len(own)} films {said}, the first is {own[0]}"
+            message = f"{len(own)} films {SIGNS[sign]}, the first is {own[0]}"
             yield Finding(kind=sign, message=one_line(message), films=tuple(own[:NAMED]))
 
 
