@@ -19,7 +19,7 @@ from rayograph.task.operating import OperatingPoints
 COLUMNS = ("sex", "age", "view", "manufacturer", "modality")  # judged by, where they are known
 BANDS = (0, 18, 40, 60, 80)  # years, each from this age on
 MOST = 12  # values of a column that is judged by
-FEWEST = 10  # samples of a part whose difference to another is told
+FEWEST = 10  # samples of a part that has intervals, and is compared
 
 
 class Judge(Protocol):
@@ -81,6 +81,8 @@ def subgroups(
             own = [patients[i] for i in rows]
             judged = task.evaluate(labels[rows], logits[rows], own, points)
             metrics = {metric: judged.metrics[metric] for metric in task.headline}
+            if len(rows) < FEWEST:  # a bootstrap of so few knows no more than they are
+                metrics = {metric: Estimate(each.value) for metric, each in metrics.items()}
             parts[group] = Part(len(rows), len(set(own)), metrics)
         found[name] = Subgroups(parts, dict(_gaps(task.headline, parts)))
     return found
@@ -113,7 +115,7 @@ def _gaps(metrics: Sequence[str], parts: Mapping[str, Part]) -> Iterator[tuple[s
         judged = {
             name: part.metrics[metric]
             for name, part in parts.items()
-            if part.films >= FEWEST and part.metrics[metric].bounded
+            if part.metrics[metric].bounded
         }
         pairs = [
             Gap(a, b, difference(judged[a], judged[b]))
