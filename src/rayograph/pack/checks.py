@@ -21,9 +21,12 @@ def vacant(dest: str, overwrite: bool) -> None:
         )
 
 
-def rejected(found: Identified, options: PackOptions) -> None:
-    """Raise `UserError` where more originals are of no use than `pack.max_rejected`, or all."""
-    none, films = found.rejected, len(found.source.items)
+def rejected(found: Identified, options: PackOptions, before: int = 0) -> None:
+    """Raise `UserError` where more originals are of no use than `pack.max_rejected`, or all.
+
+    `before` are those that the dataset has already.
+    """
+    none, films = found.rejected, len(found.source.items) + before
     limit = max(10, films // 100) if options.max_rejected is None else options.max_rejected
     if len(none) > limit or len(none) == films:
         first = none[0]

@@ -44,6 +44,8 @@ def films_in(uri: str, table: Any, root: str, options: PackOptions) -> Source:
     for name in labels:
         texts(uri, table, name)
     values = texts(uri, table, column)
+    if options.match not in ("path", "name"):
+        values = [value.strip() for value in values]  # as those of headers are
     check_filled(uri, column, values)
     found = matching.matched(uri, values, root, options)
     columns = particulars.columns_of(table.column_names, options)
