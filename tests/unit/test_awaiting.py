@@ -95,6 +95,10 @@ def test_the_negative_class_is_one_that_films_have(tree: Path) -> None:
 def test_films_that_cannot_be_used_are_the_reason_and_not_the_table(tree: Path) -> None:
     with pytest.raises(UserError, match=r"no film has a SOPInstanceUID .* such as 9\.1;"):
         packed(tree, [("9.1", "normal"), ("9.2", "covid")])
+    with pytest.raises(UserError, match="no column AccessionNumber; it has SOPInstanceUID, label"):
+        packed(tree, rows(), "match=AccessionNumber")
+    with pytest.raises(UserError, match=r"no film is of pack\.views: 24 films .* left out: PA 24"):
+        packed(tree, rows(), "views=[LAT]")
     for path in tree.iterdir():
         path.write_bytes(path.read_bytes()[:3000])
     with pytest.raises(UserError, match="24 of 24 films cannot be used; the first is IM0000"):

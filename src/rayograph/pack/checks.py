@@ -37,6 +37,13 @@ def rejected(found: Identified, options: PackOptions, before: int = 0) -> None:
         )
 
 
+def views(found: Identified) -> None:
+    """Raise `UserError` where every film is of another view than `pack.views`, by its header."""
+    left = [each.message for each in found.source.findings if each.kind == "views_left_out"]
+    if left and not found.samples:
+        raise UserError(f"{found.source.uri}: no film is of pack.views: {left[0]}")
+
+
 def labels(found: Identified, pairs: Sequence[tuple[Sample, str]]) -> None:
     """Raise `UserError` for a class or label that never occurs where models are trained."""
     source = found.source

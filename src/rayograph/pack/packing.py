@@ -59,6 +59,7 @@ def pack(
             note(f"{len(source.items) - seen.read} were read by a pack that was interrupted")
         found = identified(source, seen, options, salt)
         checks.rejected(found, options)
+        checks.views(found)
         found = fitting.of_films(found, options)
         alike = looks.alike(found.samples)
         parts = split.assign(found.source, found.samples, alike, options)

@@ -78,8 +78,9 @@ def films_of(uri: str, options: SourceOptions) -> list[Original]:
 def _path_column(table: Any, options: PackOptions) -> str:
     """The column that names films; the keyword's own where no other is named, nor there."""
     default = PackOptions.model_fields["path_column"].default
-    names = table.column_names
-    if options.path_column == default and default not in names and options.match in names:
+    if options.match in ("path", "name") or default in table.column_names:
+        return options.path_column
+    if options.path_column == default:
         return options.match
     return options.path_column
 
