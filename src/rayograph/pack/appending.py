@@ -11,7 +11,7 @@ from rayograph.data import dataset
 from rayograph.data.dataset import Dataset
 from rayograph.data.manifest import Manifest, Shard
 from rayograph.errors import UserError, one_line
-from rayograph.pack import checks, describe, known, plan, pseudonyms, split
+from rayograph.pack import checks, describe, fitting, known, plan, pseudonyms, split
 from rayograph.pack.describe import PackedSample
 from rayograph.pack.identify import Identified, identified
 from rayograph.pack.looks import Looks
@@ -52,7 +52,8 @@ def append(
         before = known.with_looks(old, before, looks)
         seen = scan(fresh, old.inputs, dest, salt, mapper, looks)
         found = identified(fresh, seen, options, salt)
-        checks.rejected(found, options)
+        checks.rejected(found, options, len(before))
+        found = _apart(fitting.of_dataset(found, old))
         samples = [*(each.sample for each in before), *found.samples]
         alike = looks.alike(samples)
         parts = _parts(found, before, alike, old.manifest, options)
@@ -74,6 +75,14 @@ def append(
     return manifest
 
 
+def _apart(found: Identified) -> Identified:
+    """Without the count of rows that have no film: those of films packed before are among them."""
+    if found.source.awaiting is None:
+        return found
+    kept = tuple(each for each in found.source.findings if each.kind != "rows_without_films")
+    return found._replace(source=replace(found.source, findings=kept))
+
+
 def _shards(old: Dataset) -> list[Shard]:
     return [shard for part in old.manifest.parts.values() for shard in part.shards]
 
@@ -83,12 +92,8 @@ def _fitting(source: Source, old: Dataset, options: PackOptions) -> Source:
     manifest = old.manifest
     if source.task != manifest.task:
         raise UserError(f"{old.uri}: its task is {manifest.task}, not pack.task={source.task}")
-    unknown = [name for name in source.classes if name not in manifest.classes]
-    if unknown:
-        raise UserError(
-            f"{source.uri}: {one_line(', '.join(unknown))} is no class of {old.uri}, which has "
-            f"{one_line(', '.join(manifest.classes))}; pack again with --overwrite"
-        )
+    if source.awaiting is None:
+        fitting.check_known(source.uri, source.classes, old)
     ours = source.recipe.model_dump() | {"inputs": str(inputs_of(source.recipe, options))}
     theirs = manifest.recipe.model_dump() | {"inputs": str(old.inputs)}
     other = [name for name in theirs if ours.get(name) != theirs[name]]
@@ -97,16 +102,9 @@ def _fitting(source: Source, old: Dataset, options: PackOptions) -> Source:
             f"{old.uri}: was packed with another {other[0]} ({one_line(theirs[other[0]])}, not "
             f"{one_line(ours.get(other[0]))}); give the same options, or pack again"
         )
-    absent = -2 if source.task == "multilabel" else 0
-    places = [source.classes.index(c) if c in source.classes else None for c in manifest.classes]
-
-    def ordered(item: SourceItem) -> SourceItem:
-        if not item.labels:
-            return item
-        own = tuple(absent if i is None else item.labels[i] for i in places)
-        return replace(item, labels=own)
-
-    items = tuple(ordered(item) for item in source.items)
+    if source.awaiting is not None:  # whose films' classes are known when headers are read
+        return source
+    items = tuple(fitting.in_classes(source.items, source, manifest.classes))
     return replace(source, classes=manifest.classes, items=items)
 
 

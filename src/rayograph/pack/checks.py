@@ -21,9 +21,12 @@ def vacant(dest: str, overwrite: bool) -> None:
         )
 
 
-def rejected(found: Identified, options: PackOptions) -> None:
-    """Raise `UserError` where more originals are of no use than `pack.max_rejected`, or all."""
-    none, films = found.rejected, len(found.source.items)
+def rejected(found: Identified, options: PackOptions, before: int = 0) -> None:
+    """Raise `UserError` where more originals are of no use than `pack.max_rejected`, or all.
+
+    `before` are those that the dataset has already.
+    """
+    none, films = found.rejected, len(found.source.items) + before
     limit = max(10, films // 100) if options.max_rejected is None else options.max_rejected
     if len(none) > limit or len(none) == films:
         first = none[0]
@@ -32,6 +35,13 @@ def rejected(found: Identified, options: PackOptions) -> None:
             f"{len(none)} of {films} films cannot be used{rule}; the first is "
             f"{first.sample_id}: {first.reason}"
         )
+
+
+def views(found: Identified) -> None:
+    """Raise `UserError` where every film is of another view than `pack.views`, by its header."""
+    left = [each.message for each in found.source.findings if each.kind == "views_left_out"]
+    if left and not found.samples:
+        raise UserError(f"{found.source.uri}: no film is of pack.views: {left[0]}")
 
 
 def labels(found: Identified, pairs: Sequence[tuple[Sample, str]]) -> None:

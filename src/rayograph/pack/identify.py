@@ -2,7 +2,7 @@
 
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -15,7 +15,6 @@ from rayograph.pack.scan import Scan
 from rayograph.pack.sources import Source, SourceItem
 from rayograph.pack.sources.base import Awaiting, patients_unknown
 from rayograph.pack.views import wanted
-from rayograph.task import PRESENT
 
 NAMED = 20  # films that a finding names; its message counts them all
 FRONTAL, CHEST = ("", "PA", "AP", "FRONTAL"), ("CHEST", "THORAX", "LUNG")
@@ -42,6 +41,7 @@ def identified(
         if seen["problem"] is not None:
             names = seen["sample_id"], seen["source"], seen["problem"]
             rejected.append(Rejection(*names, item.labels))
+            used.update(seen["private"] or ())  # its header was read all the same
             continue
         said = item if named is None else named.get(seen["key"])
         if said is None:
@@ -58,8 +58,8 @@ def identified(
             anonymous.append(seen["sample_id"])
         samples.append(_sample(i, said, seen, patient, scan.looks[i]))
     if source.awaiting:
-        source, samples, odd = _matched(source, samples, unmatched, len(named or {}) - len(used))
-        findings += odd
+        without = len((named or {}).keys() - used)
+        findings += _unmatched(source.awaiting.keyword, unmatched, without)
     if anonymous:
         message = (
             f"{len(anonymous)} films name no patient, so each counts as its own; "
@@ -111,39 +111,14 @@ def _rows_by_key(
     return {pseudonyms.of(key): item for key, item in awaiting.rows.items()}
 
 
-def _matched(
-    source: Source,
-    samples: list[Sample],
-    unmatched: Sequence[str],
-    without: int,
-) -> tuple[Source, list[Sample], list[Finding]]:
-    """What became of rows that name films by a header, `without` any film; `UserError` if all."""
-    assert source.awaiting is not None
-    keyword, rows = source.awaiting.keyword, source.awaiting.rows
-    if not samples:
-        raise UserError(
-            f"{source.uri}: no film has a {keyword} that a row of the table names, such as "
-            f"{one_line(next(iter(rows), 'none'))}; pack.match says what rows name films by"
-        )
-    findings = []
-    if unmatched:
-        message = f"{len(unmatched)} films have no row, by their {keyword}, and are left out"
-        films = tuple(unmatched[:NAMED])
-        findings.append(Finding(kind="films_without_rows", message=message, films=films))
-    if without:
-        message = f"{without} rows of the table have no film, by their {keyword}"
-        findings.append(Finding(kind="rows_without_films", message=message))
-    if source.task == "multiclass":
-        source, samples = _present_classes(source, samples)
-    return source, samples, findings
-
-
-def _present_classes(source: Source, samples: list[Sample]) -> tuple[Source, list[Sample]]:
-    """Without the classes that no film has, as a whole table of a few of its films has them."""
-    kept = [i for i in range(len(source.classes)) if any(s.labels[i] == PRESENT for s in samples)]
-    classes = tuple(source.classes[i] for i in kept)
-    samples = [replace(s, labels=tuple(s.labels[i] for i in kept)) for s in samples]
-    return replace(source, classes=classes), samples
+def _unmatched(keyword: str, films: Sequence[str], rows: int) -> Iterator[Finding]:
+    """The findings that films have no row, and rows no film, by what headers say."""
+    if films:
+        message = f"{len(films)} films have no row, by their {keyword}, and are left out"
+        yield Finding(kind="films_without_rows", message=message, films=tuple(films[:NAMED]))
+    if rows:
+        message = f"{rows} rows of the table have no film, by their {keyword}"
+        yield Finding(kind="rows_without_films", message=message)
 
 
 def _of_views(samples: list[Sample], options: PackOptions) -> tuple[list[Sample], list[Finding]]:

@@ -15,7 +15,16 @@ from rayograph.data.inputs.films import FilmInputs
 from rayograph.data.inputs.records import RecordInputs
 from rayograph.data.manifest import Manifest
 from rayograph.data.recipe import Recipe, TableRecipe
-from rayograph.pack import checks, describe, documents, lookalikes, plan, pseudonyms, split
+from rayograph.pack import (
+    checks,
+    describe,
+    documents,
+    fitting,
+    lookalikes,
+    plan,
+    pseudonyms,
+    split,
+)
 from rayograph.pack.describe import PackedSample
 from rayograph.pack.identify import Identified, identified
 from rayograph.pack.looks import Looks
@@ -50,6 +59,8 @@ def pack(
             note(f"{len(source.items) - seen.read} were read by a pack that was interrupted")
         found = identified(source, seen, options, salt)
         checks.rejected(found, options)
+        checks.views(found)
+        found = fitting.of_films(found, options)
         alike = looks.alike(found.samples)
         parts = split.assign(found.source, found.samples, alike, options)
         pairs = list(zip(found.samples, parts, strict=True))

@@ -76,7 +76,7 @@ class Source:
     @property
     def fixes_split(self) -> bool:
         """Whether the source says what is for training and what for testing."""
-        return self.items[0].split is not None
+        return any(each[0].split is not None for each in (self.items, self.labelled))
 
     @property
     def labelled(self) -> tuple[SourceItem, ...]:

@@ -44,6 +44,8 @@ def films_in(uri: str, table: Any, root: str, options: PackOptions) -> Source:
     for name in labels:
         texts(uri, table, name)
     values = texts(uri, table, column)
+    if options.match not in ("path", "name"):
+        values = [value.strip() for value in values]  # as those of headers are
     check_filled(uri, column, values)
     found = matching.matched(uri, values, root, options)
     columns = particulars.columns_of(table.column_names, options)
@@ -76,8 +78,9 @@ def films_of(uri: str, options: SourceOptions) -> list[Original]:
 def _path_column(table: Any, options: PackOptions) -> str:
     """The column that names films; the keyword's own where no other is named, nor there."""
     default = PackOptions.model_fields["path_column"].default
-    names = table.column_names
-    if options.path_column == default and default not in names and options.match in names:
+    if options.match in ("path", "name") or default in table.column_names:
+        return options.path_column
+    if options.path_column == default:
         return options.match
     return options.path_column
 
