@@ -26,6 +26,7 @@ KEYS = [
     "precision",
     "balanced_accuracy",
     "f1",
+    "brier",
 ]
 CLOSE = {"rel": 1e-12, "abs": 1e-12}
 
@@ -142,7 +143,9 @@ def reference(labels, logits):
     if (counts > 0).sum() > 1:
         balanced = sk.balanced_accuracy_score(labels, decisions)
     rates = {"sensitivity": recall, "specificity": specificity, "precision": precision, "f1": f1}
-    return expected | rates | {"balanced_accuracy": balanced}
+    scores = probabilities[:, 1] if k == 2 else probabilities
+    brier = sk.brier_score_loss(labels, scores, labels=range(k))
+    return expected | rates | {"balanced_accuracy": balanced, "brier": brier}
 
 
 @settings(max_examples=150, deadline=None)
@@ -348,7 +351,7 @@ def test_a_rare_class_leaves_out_resamples_and_then_the_interval():
     labels = np.array([0] * 20 + [1, 2])
     logits = np.random.default_rng(0).normal(size=(22, 3))
     rarer = evaluate(labels, logits, each_its_own(labels))
-    for name in KEYS[2:]:
+    for name in KEYS[2:9]:
         assert rarer[name].value is not None, name
         assert rarer[name].low is rarer[name].high is None, name
     assert rarer["loss"].low is not None
@@ -387,7 +390,7 @@ def test_only_positives():
 def test_only_one_of_three_classes():
     logits = np.eye(3)
     estimates = evaluate(np.full(3, 2), logits, list("abc"), resamples=50)
-    assert [estimates[name] for name in KEYS[2:]] == [Estimate(None)] * 7
+    assert [estimates[name] for name in KEYS[2:9]] == [Estimate(None)] * 7
     assert estimates["accuracy"].value == pytest.approx(1 / 3)
 
 

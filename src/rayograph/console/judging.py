@@ -31,6 +31,9 @@ def evaluate(
     all_checkpoints: Annotated[
         bool, typer.Option("--all-checkpoints", help="each checkpoint, too: exploratory")
     ] = False,
+    by: Annotated[
+        list[str] | None, typer.Option(help="a column of the index to judge parts of the films by")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Judge a model, or the fold models of a sweep together, on a split, with 95 % intervals."""
@@ -44,7 +47,7 @@ def evaluate(
 
         if all_checkpoints:
             raise UserError(f"{target}: --all-checkpoints needs a run folder, not a sweep")
-        found = judging.together(best_models(sweep), sweep, data, split)
+        found = judging.together(best_models(sweep), sweep, data, split, by or ())
         if found.fingerprint == found.trained_on:  # others say nothing of the sweep
             evaluations.save(found, sweep)
         result(json.dumps(found.to_json()) if as_json else tables.evaluation(found))
@@ -54,7 +57,7 @@ def evaluate(
         raise UserError(f"{target}: --all-checkpoints needs a run folder, not a model")
     if all_checkpoints and run is not None and not run.checkpoints():
         raise UserError(f"{target}: --all-checkpoints: only the best checkpoint is kept here")
-    found = judging.evaluate(model, data, split)
+    found = judging.evaluate(model, data, split, by or ())
     if run is not None and all_checkpoints:
         found = replace(found, checkpoints=judging.each(run.checkpoints(), data, split))
     if run is not None and found.fingerprint == found.trained_on:  # others say nothing of the run

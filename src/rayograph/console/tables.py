@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from rayograph.runs.evaluations import Evaluation
     from rayograph.search.folds import CrossValidation
     from rayograph.search.sweep import Outcome
+    from rayograph.task import Estimate
+    from rayograph.task.subgroups import Subgroups
     from rayograph.train.estimate import Needs
 
 WIDTH = 100
@@ -39,11 +41,13 @@ def evaluation(found: "Evaluation") -> str:
         parts += [f"{counted} and the like are the mean over these", _labels(found)]
     else:
         parts += _classes(found)
+    for name, column in found.subgroups.items():
+        parts += _subgroups(name, column, found.noun)
     if found.checkpoints:
         headline = tasks.of(found.task, found.classes).headline
         checkpoints = _checkpoints(found.checkpoints, headline)
         parts += ["exploratory: every checkpoint on these films", checkpoints]
-    return _text(parts, 2 * WIDTH if found.labels else WIDTH)
+    return _text(parts, 2 * WIDTH if found.labels or found.subgroups else WIDTH)
 
 
 def _classes(found: "Evaluation") -> Iterator[Any]:
@@ -71,6 +75,28 @@ def _labels(found: "Evaluation") -> Table:
         at = "0.5" if point is None else f"{point:.3f}"
         table.add_row(label, str(sum(present)), *_estimate(vars(metrics[first]), 3), *rest, at)
     return table
+
+
+def _subgroups(name: str, column: "Subgroups", noun: str) -> Iterator[Any]:
+    """The parts of the films by one column, and the largest difference between two of them."""
+    names = list(next(iter(column.parts.values())).metrics)
+    table = _table(name, noun, *(tasks.METRICS[each].title for each in names))
+    for group, part in column.parts.items():
+        cells = [_with_interval(each, part.metrics[each]) for each in names]
+        table.add_row(group, str(part.films), *cells)
+    yield table
+    for metric, gap in column.gaps.items():
+        told = _with_interval(metric, gap.difference)
+        title = tasks.METRICS[metric].title
+        yield f"largest difference in {title}: {told} more in {gap.high} than in {gap.low}"
+
+
+def _with_interval(name: str, found: "Estimate") -> str:
+    metric = tasks.METRICS[name]
+    if not found.bounded:
+        return metric.written(found.value)
+    low, high = metric.written(found.low), metric.written(found.high)
+    return f"{metric.written(found.value)} ({low} to {high})"
 
 
 def _cautions(found: "Evaluation") -> Iterator[str]:

@@ -22,10 +22,13 @@ from rayograph.pack import labels
 from rayograph.runs.card import MODEL, ModelCard
 from rayograph.runs.evaluations import Evaluation
 from rayograph.task import MISSING, Labels, OperatingPoints, Task
+from rayograph.task.subgroups import COLUMNS, Subgroups, subgroups
 
 
-def evaluate(model_uri: str, data: str | None, split: str) -> Evaluation:
+def evaluate(model_uri: str, data: str | None, split: str, by: Sequence[str] = ()) -> Evaluation:
     """Judge a model on every film of a split of `data`, or of the dataset it was trained on.
+
+    And parts of the films, by sex, age, view, maker where they are known, and by the columns `by`.
 
     Raises `UserError` where the dataset was packed by another recipe or the split has a class that
     the model does not know, and `Failure` where a film is missing from the predictions or is in
@@ -33,10 +36,13 @@ def evaluate(model_uri: str, data: str | None, split: str) -> Evaluation:
     """
     model, dataset = _opened(model_uri, data)
     found = _judged(model_uri, model, dataset, split, _logits(model, dataset, split))
-    return replace(found, overlap=overlap(model.card, dataset, split))
+    parts = _parts(model.task, found, by)
+    return replace(found, overlap=overlap(model.card, dataset, split), subgroups=parts)
 
 
-def together(models: Sequence[str], name: str, data: str | None, split: str) -> Evaluation:
+def together(
+    models: Sequence[str], name: str, data: str | None, split: str, by: Sequence[str] = ()
+) -> Evaluation:
     """Models of one task judged as one, by the mean of their probabilities; `name` says whose.
 
     Their operating points are the mean of those that each was given on its own validation films.
@@ -51,7 +57,24 @@ def together(models: Sequence[str], name: str, data: str | None, split: str) -> 
     card = first.card.model_copy(update={"operating_points": _mean_points(points)})
     values = replace(said[0], values=task.logits(mean).astype(np.float32))
     found = _judged(name, replace(first, card=card), dataset, split, values)
-    return replace(found, epoch=None, models=len(models), overlap=overlap(card, dataset, split))
+    parts, known = _parts(task, found, by), overlap(card, dataset, split)
+    return replace(found, epoch=None, models=len(models), overlap=known, subgroups=parts)
+
+
+def _parts(task: Task, found: Evaluation, by: Sequence[str]) -> dict[str, Subgroups]:
+    """The subgroups of what was judged; `UserError` for a column that the index has not."""
+    table = found.predictions
+    for name in by:
+        if name not in table.column_names:
+            raise UserError(
+                f"--by {name}: no such column; there are {one_line(', '.join(table.column_names))}"
+            )
+    names = dict.fromkeys((*(n for n in COLUMNS if n in table.column_names), *by))
+    columns = {name: table.column(name).to_pylist() for name in names}
+    truth, logits = (np.array(table.column(name).to_pylist()) for name in ("labels", "logits"))
+    patients = table.column("patient_id").to_pylist()
+    points = found.operating_points
+    return subgroups(task, truth.astype(np.int8), logits, patients, points, columns)
 
 
 def _mean_points(points: Sequence[OperatingPoints]) -> OperatingPoints:

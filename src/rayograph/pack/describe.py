@@ -17,6 +17,11 @@ from rayograph.pack.samples import Sample
 from rayograph.pack.shard import Packed, ShardTask
 from rayograph.pack.split import Pairs
 
+SIGNS = {
+    "inverted": "look inverted (white background)",
+    "burnt_in": "have text burnt in, or say so, which may name a patient",
+}
+
 
 class PackedSample(NamedTuple):
     """One packed sample, and where it now lies."""
@@ -64,6 +69,7 @@ def manifest(
             *source.findings,
             *_left_out(found),
             *_absent(found, parts, options),
+            *_odd(packed),
             *_leaks(packed, alike),
         ),
         ignored=dict(source.ignored),
@@ -85,6 +91,20 @@ def _left_out(found: Identified) -> Iterator[Finding]:
         told = ", ".join(f"{suffix} {count}" for suffix, count in kinds)
         message = f"{sum(ignored.values())} files are no films by their names: {told}"
         yield Finding(kind="ignored", message=message)
+
+
+def _odd(packed: Sequence[PackedSample]) -> Iterator[Finding]:
+    """Films that look as if something had gone wrong before they came here."""
+    found: dict[str, list[str]] = {sign: [] for sign in SIGNS}
+    for sample, _, _ in packed:
+        metadata = sample.metadata
+        for sign, own in found.items():
+            if metadata.get(sign) is True:
+                own.append(sample.sample_id)
+    for sign, own in found.items():
+        if own:
+            message = f"{len(own)} films {SIGNS[sign]}, the first is {own[0]}"
+            yield Finding(kind=sign, message=one_line(message), films=tuple(own[:NAMED]))
 
 
 def _absent(

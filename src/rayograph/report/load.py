@@ -48,4 +48,5 @@ def _evaluations(run: str) -> Iterator[EvaluationView]:
             by_label=found.get("labels", {}),
             operating_points=found["operating_points"],
             noun=found["noun"],
+            subgroups=found["subgroups"],
         )

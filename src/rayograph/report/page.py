@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from rayograph import task
-from rayograph.report import labels, words
+from rayograph.report import labels, subgroups, words
 from rayograph.report.epochs import exploratory, loss_curves, score_curves
 from rayograph.report.figures import precision_recall, roc
 from rayograph.report.html import config_text, markup, template
@@ -54,6 +54,7 @@ def _section(view: EvaluationView, name: str) -> dict[str, Any]:
         "metrics": words.metric_rows(view),
         "unscored": len(view.labels) - len(view.scored()[0]),
         "labels": labels.section(view, name),
+        "subgroups": subgroups.sections(view),
         **({} if view.by_label else _classes(view, name)),
         "exploratory": markup(exploratory(view, f"{name}-exploratory")),
         "checkpoints": _checkpoints(view),

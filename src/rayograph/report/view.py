@@ -38,6 +38,7 @@ class EvaluationView:
     by_label: Mapping[str, Metrics] = field(default_factory=dict)
     noun: str = "films"  # what people call its samples
     operating_points: tasks.OperatingPoints = None
+    subgroups: Mapping[str, Any] = field(default_factory=dict)  # by column: parts and gaps
 
     @property
     def binary(self) -> bool:

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from rayograph import storage
 from rayograph.task import Estimate, OperatingPoints
+from rayograph.task.subgroups import Subgroups
 
 PREDICTIONS, METRICS, CHECKPOINTS = "predictions.parquet", "metrics.json", "checkpoints.json"
 
@@ -54,6 +55,7 @@ class Evaluation:
     unmatched: Sequence[str] = ()  # classes or labels that only model or dataset has, in words
     noun: str = "films"  # what people call its samples
     models: int = 1  # that were judged together, by the mean of their probabilities
+    subgroups: Mapping[str, Subgroups] = field(default_factory=dict)  # by column
 
     def to_json(self) -> dict[str, Any]:
         """The result as `evaluate --json` prints it."""
@@ -61,6 +63,7 @@ class Evaluation:
         found = {k: v for k, v in vars(self).items() if k not in apart}
         found["metrics"] = _plain(self.metrics)
         found["overlap"] = self.overlap and asdict(self.overlap)
+        found["subgroups"] = {name: asdict(parts) for name, parts in self.subgroups.items()}
         if self.labels:
             found["labels"] = {name: _plain(metrics) for name, metrics in self.labels.items()}
         if self.checkpoints:

@@ -128,6 +128,13 @@ def _balanced_accuracy(r: Resampled) -> Floats:
     return recalls.mean(axis=1) if len(occurring) > 1 else np.full(len(recalls), np.nan)
 
 
+def _brier(r: Resampled) -> Floats:
+    """The mean squared error: of two classes of class 1's probability, of more of all together."""
+    truth = np.eye(r.of.probabilities.shape[1])[r.of.truth]
+    errors = np.square(r.of.probabilities - truth)
+    return r.mean(errors[:, 1] if errors.shape[1] == 2 else errors.sum(axis=1))
+
+
 def _accuracy_counts(p: Predictions) -> tuple[int, int]:
     return int(np.trace(p.confusion)), len(p.truth)
 
@@ -183,6 +190,7 @@ def metrics(k: int) -> tuple[Metric, ...]:
         ),
         Metric("balanced_accuracy", "balanced accuracy", _balanced_accuracy, style=PERCENT),
         Metric("f1", "F1", lambda r: r.macro(ratio(2 * r.found, r.support + r.flagged))),
+        Metric("brier", "Brier score", _brier, better="lower"),
     )  # fmt: skip
 
 

@@ -76,6 +76,11 @@ def _loss(r: ResampledLabels) -> Floats:
     return r.mean(losses, np.ones(len(losses)))
 
 
+def _brier(r: ResampledLabels) -> Floats:
+    errors = np.square(r.of.probabilities - r.positive) * r.known
+    return ratio(r.weights @ errors, r.weights @ r.known)
+
+
 def _macro(by_label: Callable[[ResampledLabels], Floats]) -> Callable[[ResampledLabels], Floats]:
     return lambda r: defined_mean(by_label(r))
 
@@ -86,6 +91,7 @@ BY_LABEL: dict[str, Callable[[ResampledLabels], Floats]] = {
     "sensitivity": lambda r: ratio(r.found, r.support),
     "specificity": lambda r: 1 - ratio(r.flagged - r.found, r.rest),
     "f1": lambda r: ratio(2 * r.found, np.where(r.support > 0, r.support + r.flagged, 0)),
+    "brier": _brier,
 }
 METRICS = (
     Metric("auroc", "AUROC", _macro(BY_LABEL["auroc"])),
@@ -95,5 +101,6 @@ METRICS = (
     Metric("f1", "F1", _macro(BY_LABEL["f1"])),
     Metric("hamming_accuracy", "Hamming accuracy", _hamming, style=PERCENT),
     Metric("exact_match", "exact match", _exact, style=PERCENT),
+    Metric("brier", "Brier score", _macro(BY_LABEL["brier"]), better="lower"),
     Metric("loss", "loss", _loss, better="lower", style="{:.4f}"),
 )
