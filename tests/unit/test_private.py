@@ -128,6 +128,22 @@ def test_films_are_added_by_names_that_are_not_kept(salted: Pseudonyms, tmp_path
     assert len(set(ids)) == 16
 
 
+def test_films_are_not_added_by_another_salt(
+    salted: Pseudonyms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A patient of the test part would have another name, and new films of theirs train."""
+    from rayograph.pack.appending import append
+    from rayograph.pack.mapper import one_by_one
+    from rayograph.pack.sources import open_source
+
+    tree(tmp_path / "films", 6)
+    packing(tmp_path / "films", tmp_path / "d", OPTIONS)
+    tree(tmp_path / "films", 7)
+    monkeypatch.setenv(SALT, "another secret of the test")
+    with pytest.raises(UserError, match=f"packed with another {SALT}"):
+        append(open_source(str(tmp_path / "films"), OPTIONS), str(tmp_path / "d"), one_by_one)
+
+
 @pytest.mark.parametrize("keyword", ["PatientID", "StudyInstanceUID", "AccessionNumber"])
 def test_a_table_names_films_by_what_their_headers_say(
     salted: Pseudonyms, tmp_path: Path, keyword: str

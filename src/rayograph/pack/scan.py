@@ -139,7 +139,7 @@ def _key(
 ) -> str:
     """A name for what becomes of these originals: another recipe, or salt, gives another one."""
     names = [[o.sample_id, o.uri, hashlib.sha256(o.data or b"").hexdigest()] for o in originals]
-    salted = pseudonyms and pseudonyms.of("rayograph")
+    salted = pseudonyms and pseudonyms.check
     parts = [recipe.model_dump(mode="json"), str(inputs), keyword, salted, names]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
 
