@@ -128,6 +128,22 @@ def test_films_are_added_by_names_that_are_not_kept(salted: Pseudonyms, tmp_path
     assert len(set(ids)) == 16
 
 
+def test_films_are_not_added_by_another_salt(
+    salted: Pseudonyms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A patient of the test part would have another name, and new films of theirs train."""
+    from rayograph.pack.appending import append
+    from rayograph.pack.mapper import one_by_one
+    from rayograph.pack.sources import open_source
+
+    tree(tmp_path / "films", 6)
+    packing(tmp_path / "films", tmp_path / "d", OPTIONS)
+    tree(tmp_path / "films", 7)
+    monkeypatch.setenv(SALT, "another secret of the test")
+    with pytest.raises(UserError, match=f"packed with another {SALT}"):
+        append(open_source(str(tmp_path / "films"), OPTIONS), str(tmp_path / "d"), one_by_one)
+
+
 @pytest.mark.parametrize("keyword", ["PatientID", "StudyInstanceUID", "AccessionNumber"])
 def test_a_table_names_films_by_what_their_headers_say(
     salted: Pseudonyms, tmp_path: Path, keyword: str
@@ -154,3 +170,46 @@ def test_a_table_names_films_by_what_their_headers_say(
     assert [value for value in secrets(told) if value in text] == []
     kinds = {finding.kind: finding.message for finding in found.manifest.findings}
     assert kinds["rows_without_films"].startswith("1 rows")
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("Roe, Jane", "{ROE}, {JANE}"),
+        ("JANE roe", "{JANE} {ROE}"),
+        ("Mrs Roe: effusion. Seen on 19.01.2004.", "Mrs {ROE}: effusion. Seen on {20040119}."),
+        ("report_Roe_2004-01-19.txt", "report_{ROE}_{20040119}.txt"),
+        ("2/3/1950", "{19500203}"),
+        ("2004-01-19 08:15", "{20040119} 08:15"),
+        ("(MRN-004711)", "({MRN-004711})"),
+        ("see 1.2.3.4.5, 1.2.3.4.55", "see {1.2.3.4.5}, 1.2.3.4.55"),
+        (8154711, "{8154711}"),
+        ("19.01.2005", "19.01.2005"),
+        ("Roentgen", "Roentgen"),
+        (1, 1),
+        ("54", "54"),
+    ],
+)
+def test_a_table_hides_what_a_header_says_in_other_words(
+    salted: Pseudonyms, said: object, shown: object
+) -> None:
+    """Case, order, zeros and forms of dates differ; flags and ages are no identifiers."""
+    private = ["ROE^JANE", "ROE", "JANE", "20040119", "19500203", "MRN-004711", "1.2.3.4.5",
+               "0008154711", "1", "54"]  # fmt: skip
+    found = salted.guarded(said, set(salted.marks(private)))
+    names = {word: word.title() for word in ("ROE", "JANE")}
+    if isinstance(shown, str):
+        for word in re.findall(r"\{(.*?)\}", shown):
+            forms = {salted.of(each) for each in (word, names.get(word, word), word.lower())}
+            assert any(form in str(found) for form in forms), found
+            for form in forms:
+                found = str(found).replace(form, f"{{{word}}}")
+    assert found == shown
+
+
+def test_a_path_hides_dates_in_any_form(salted: Pseudonyms) -> None:
+    hidden = salted.of("20040119")
+    assert salted.scrubbed("in/2004/01/19/IM1", ["20040119"]) == f"in/{hidden}/IM1"
+    assert salted.scrubbed("x_19.01.2004.dcm", ["20040119"]) == "x_19.01.2004.dcm".replace(
+        "19.01.2004", hidden
+    )

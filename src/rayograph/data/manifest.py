@@ -148,6 +148,7 @@ class Manifest(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     findings: tuple[Finding, ...] = ()
     ignored: dict[str, Count] = {}
     rejected: Count = 0
+    salted: str | None = None  # what one salt makes of one word: films added later need the same
     fingerprint: str = ""
 
     @model_validator(mode="after")

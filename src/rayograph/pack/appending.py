@@ -44,6 +44,7 @@ def append(
     source = _fitting(source, old, options)
     salt = pseudonyms.chosen(source, options)
     before = known.samples(old)
+    _check_salt(old, before, salt)
     fresh = _fresh(source, old, before, salt)
     if not fresh.items:
         note("nothing is new")
@@ -70,6 +71,7 @@ def append(
         every.sort(key=lambda each: order.index(each.part))  # stable: what was there comes first
         whole = Identified(found.source, samples, found.rejected)
         manifest = describe.manifest(dest, whole, old.inputs, every, written, alike, options)
+        manifest = manifest.model_copy(update={"salted": salt and salt.check})
         finish(dest, whole, every, alike, looks, manifest)
     remove_stale(dest, manifest)
     return manifest
@@ -106,6 +108,16 @@ def _fitting(source: Source, old: Dataset, options: PackOptions) -> Source:
         return source
     items = tuple(fitting.in_classes(source.items, source, manifest.classes))
     return replace(source, classes=manifest.classes, items=items)
+
+
+def _check_salt(old: Dataset, before: Sequence[PackedSample], salt: Pseudonyms | None) -> None:
+    """Raise `UserError` where patients would have other names than before, and new parts."""
+    own, packed = salt and salt.check, old.manifest.salted
+    if own != packed and any(each.sample.metadata.get("format") == "DICOM" for each in before):
+        raise UserError(
+            f"{old.uri}: was packed with another {pseudonyms.SALT} or pack.identifiers, by which "
+            "its patients have their names; set the same, or pack again with --overwrite"
+        )
 
 
 def _fresh(

@@ -74,6 +74,7 @@ def pack(
         packed = describe.stored(found.samples, tasks)
         written = describe.by_part(tasks, results)
         manifest = describe.manifest(dest, found, inputs, packed, written, alike, options)
+        manifest = manifest.model_copy(update={"salted": salt and salt.check})
         finish(dest, found, packed, alike, looks, manifest)
     remove_stale(dest, manifest)
     return manifest

@@ -4,7 +4,7 @@ import hashlib
 import hmac
 import os
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,12 @@ from rayograph.pack.sources import Source
 DICOM = (".dcm", ".dicom")
 SALT = "RAYOGRAPH_SALT"
 SHORTEST = 8  # characters of a salt: a shorter one is soon guessed
+SHORTEST_NUMBER = 4  # digits of a number in a table that may tell who somebody is
+MOST_WORDS = 16  # that an identifier has: a UID has some ten numbers
+DATE = re.compile(
+    r"(?<!\d)(?:(?P<year>\d{4})([-./_])(?P<month>\d{1,2})\2(?P<day>\d{1,2})"
+    r"|(?P<first>\d{1,2})([-./_])(?P<second>\d{1,2})\6(?P<last>\d{4}))(?!\d)"
+)
 
 
 @dataclass(frozen=True)
@@ -33,31 +39,81 @@ class Pseudonyms:
             return value
         return hmac.new(self.salt.encode(), value.strip().encode(), hashlib.sha256).hexdigest()[:16]
 
+    @property
+    def check(self) -> str:
+        """What tells one salt from another, and nobody the salt."""
+        return self.of("rayograph")
+
     def scrubbed(self, text: str, private: Sequence[str]) -> str:
         """A text with pseudonyms for private values, where they stand as words of their own."""
         if self.salt is None or not private:
             return text
+        text = self._undated(text, set(private).__contains__)
         longest_first = sorted(set(private), key=lambda value: (-len(value), value))
         words = "|".join(map(re.escape, longest_first))
         found = re.compile(rf"(?<![^\W_])(?:{words})(?![^\W_])", re.IGNORECASE)
         return found.sub(lambda match: self.of(match[0]), text)
 
-    def guarded(self, value: Any, private: Collection[str]) -> Any:
-        """A value of a table: as it is, or with pseudonyms for words whose own are `private`."""
-        if not private or value is None:
-            return value
-        words = re.split(r"([\\/\s,;|]+)", str(value))
-        found = [self._guarded(word, private) for word in (str(value), *words)]
-        if found[0] != str(value):
-            return found[0]
-        return value if found[1:] == words else "".join(found[1:])
+    def marks(self, private: Iterable[str]) -> list[str]:
+        """By what `guarded` knows private values, whatever their case and their leading zeros.
 
-    def _guarded(self, word: str, private: Collection[str]) -> str:
-        stem, dot, suffix = word.rpartition(".")
-        whole, part = self.of(word), self.of(stem)
-        if word and whole in private:
-            return whole
-        return f"{part}{dot}{suffix}" if stem and part in private else word
+        A letter, or a number of fewer than four digits, is none: a table has them as flags and
+        ages, and headers number studies from 1.
+        """
+        found = dict[str, None]()
+        for value in private:
+            word = value.strip().casefold()
+            for form in (word, word.lstrip("0")) if word.isdigit() else (word,):
+                if len(form) >= (SHORTEST_NUMBER if word.isdigit() else 2):
+                    found[self.of(form)] = None
+        return list(found)
+
+    def guarded(self, value: Any, marks: Collection[str]) -> Any:
+        """A value of a table, with pseudonyms for what is private by its `marks`.
+
+        That is a whole value, a date in any usual form, or words in a row without a blank.
+        """
+        if self.salt is None or not marks or value is None:
+            return value
+
+        def is_private(word: str) -> bool:
+            return self.of(word.casefold()) in marks
+
+        text = str(value)
+        if is_private(text):
+            return self.of(text)
+        words = re.split(r"([\\/\s,;|^=]+)", self._undated(text, is_private))
+        found = "".join(self._worded(word, is_private) for word in words)
+        return value if found == text else found
+
+    def _worded(self, text: str, is_private: Callable[[str], bool]) -> str:
+        """A text without blanks, with pseudonyms for the longest private runs of its words."""
+        tokens = re.split(r"([\W_]+)", text)  # words at even places, what parts them at odd ones
+        out, i = [], 0
+        while i < len(tokens):
+            ends = range(min(len(tokens), i + 2 * MOST_WORDS - 1), i, -2) if tokens[i] else ()
+            runs = ("".join(tokens[i:end]) for end in ends)
+            run = next((each for each in runs if is_private(each)), None)
+            out.append(tokens[i] if run is None else self.of(run))
+            i += 1 if run is None else len(re.split(r"([\W_]+)", run))
+            out += tokens[i : i + 1]  # what parts it from the next word
+            i += 1
+        return "".join(out)
+
+    def _undated(self, text: str, is_private: Callable[[str], bool]) -> str:
+        """A text with pseudonyms for private dates: theirs as DICOM writes them, YYYYMMDD."""
+
+        def own(match: re.Match[str]) -> str:
+            year, one, two = match.group("year", "month", "day")
+            if year is None:
+                year, one, two = match.group("last", "first", "second")
+            for month, day in ((one, two), (two, one)):
+                word = f"{year}{int(month):02}{int(day):02}"
+                if is_private(word):
+                    return self.of(word)
+            return match[0]
+
+        return DATE.sub(own, text)
 
 
 def chosen(source: Source, options: PackOptions) -> Pseudonyms | None:

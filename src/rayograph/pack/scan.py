@@ -42,7 +42,7 @@ SEEN = pa.schema(
         ("sha256", pa.string()),
         ("problem", pa.string()),  # why it is of no use
         ("patient", pa.string()),
-        ("private", pa.list_(pa.string())),  # pseudonyms of what its header says of its patient
+        ("private", pa.list_(pa.string())),  # marks of what its header says of its patient
         ("key", pa.string()),  # of the identifier by which a table's rows name films
         ("metadata", pa.string()),  # JSON
         ("look", pa.uint64()),  # the difference hash
@@ -139,7 +139,7 @@ def _key(
 ) -> str:
     """A name for what becomes of these originals: another recipe, or salt, gives another one."""
     names = [[o.sample_id, o.uri, hashlib.sha256(o.data or b"").hexdigest()] for o in originals]
-    salted = pseudonyms and pseudonyms.of("rayograph")
+    salted = pseudonyms and pseudonyms.check
     parts = [recipe.model_dump(mode="json"), str(inputs), keyword, salted, names]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
 
@@ -239,7 +239,7 @@ def _scrubbed(
         return {}
     texts = {name: row[name] for name in ("sample_id", "source", "problem") if name in row}
     found: dict[str, Any] = {n: pseudonyms.scrubbed(text, private) for n, text in texts.items()}
-    found["private"] = [pseudonyms.of(value) for value in private]
+    found["private"] = pseudonyms.marks(private)
     if found["sample_id"] != row["sample_id"]:
         found["origin"] = pseudonyms.of(row["sample_id"])
     return found

@@ -165,10 +165,9 @@ def _texts(element: DataElement) -> Iterator[str]:
             continue
         yield text
         if kind == "PN":
-            parts = (part.strip() for part in re.split(r"[\^=,]", text))
+            parts = [part.strip() for part in re.split(r"[\^=,]", text)]
+            parts += [word for part in parts if " " in part for word in part.split()]
             yield from (part for part in parts if len(part) > 1 and part != text)
-        if kind == "DA" and len(text) == 8:
-            yield f"{text[:4]}-{text[4:6]}-{text[6:]}"
 
 
 def _age(text: str) -> float | None:
