@@ -51,6 +51,7 @@ def shards(
                 number=number,
                 ids=tuple(sample.sample_id for sample in own),
                 patients=tuple(sample.patient_id for sample in own),
+                digests=tuple(sample.sha256 for sample in own),
                 locations=tuple(seen.location(sample.row) for sample in own),
                 labels=np.array([sample.labels for sample in own], np.int8),
                 inputs=inputs,

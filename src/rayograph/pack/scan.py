@@ -146,10 +146,11 @@ class Seen(NamedTuple):
 
 
 def scan_chunk(task: ScanTask) -> Seen:
-    """Read each original of a task once, unless its table is there and none has changed since."""
+    """Read each original of a task, unless its table has all of them and none has changed since."""
     if task.done:
         rows = pa.ipc.open_file(pa.py_buffer(storage.read(f"{task.place}.seen"))).read_all()
-        if not _changed(task, float(rows.schema.metadata[b"began"])):
+        unread = rows.column("sha256").null_count  # who may read them may have changed
+        if not unread and not _changed(task, float(rows.schema.metadata[b"began"])):
             return Seen(rows, read=False)
     began = time.time()
     rows, samples = _scanned(task)
