@@ -49,9 +49,11 @@ def pack(
         if seen.read < len(source.items):
             note(f"{len(source.items) - seen.read} were read by a pack that was interrupted")
         found = identified(source, seen, options, salt)
-        checks.rejected(found, options)
+        checks.rejected(found, len(source.items), options)
+        checks.left(found)
         alike = looks.alike(found.samples)
         parts = split.assign(found.source, found.samples, alike, options)
+        checks.folds(parts, options)
         pairs = list(zip(found.samples, parts, strict=True))
         if options.split == "source":
             checks.labels(found, pairs)
