@@ -4,16 +4,20 @@ import hashlib
 import hmac
 import os
 import re
+from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rayograph.config import PackOptions
-from rayograph.errors import UserError
+from rayograph.data.manifest import Finding
+from rayograph.errors import UserError, one_line
 from rayograph.pack.sources import Source
 
 DICOM = (".dcm", ".dicom")
 SALT = "RAYOGRAPH_SALT"
+KINDS = ("excluded", "hidden", "no suffix")  # of files that are no films, beside their suffixes
+UIDS = re.compile(r"\d+(?:\.\d+){3,}")
 SHORTEST = 8  # characters of a salt: a shorter one is soon guessed
 
 
@@ -33,6 +37,10 @@ class Pseudonyms:
             return value
         return hmac.new(self.salt.encode(), value.strip().encode(), hashlib.sha256).hexdigest()[:16]
 
+    def key(self, value: str) -> str:
+        """By what a private value is known again, in whatever case it is written."""
+        return self.of(value.casefold())
+
     def scrubbed(self, text: str, private: Sequence[str]) -> str:
         """A text with pseudonyms for private values, where they stand as words of their own."""
         if self.salt is None or not private:
@@ -43,7 +51,7 @@ class Pseudonyms:
         return found.sub(lambda match: self.of(match[0]), text)
 
     def guarded(self, value: Any, private: Collection[str]) -> Any:
-        """A value of a table: as it is, or with pseudonyms for words whose own are `private`."""
+        """A value of a table: as it is, or with pseudonyms for words whose keys are `private`."""
         if not private or value is None:
             return value
         words = re.split(r"([\\/\s,;|]+)", str(value))
@@ -52,12 +60,21 @@ class Pseudonyms:
             return found[0]
         return value if found[1:] == words else "".join(found[1:])
 
+    def guessed(self, text: str, private: Collection[str]) -> str:
+        """A text about a film whose own header cannot be read: with pseudonyms for UIDs, and for
+        words that headers of others have.
+        """
+        if self.salt is None:
+            return text
+        text = UIDS.sub(lambda match: self.of(match[0]), str(self.guarded(text, private)))
+        parts = (self._guarded(part, private) for part in re.split(r"([\W_]+)", text))
+        return "".join(parts)
+
     def _guarded(self, word: str, private: Collection[str]) -> str:
         stem, dot, suffix = word.rpartition(".")
-        whole, part = self.of(word), self.of(stem)
-        if word and whole in private:
-            return whole
-        return f"{part}{dot}{suffix}" if stem and part in private else word
+        if word and self.key(word) in private:
+            return self.of(word)
+        return f"{self.of(stem)}{dot}{suffix}" if stem and self.key(stem) in private else word
 
 
 def chosen(source: Source, options: PackOptions) -> Pseudonyms | None:
@@ -76,6 +93,30 @@ def chosen(source: Source, options: PackOptions) -> Pseudonyms | None:
     if len(salt) < SHORTEST:
         raise UserError(f"{SALT}: is too short to keep identifiers safe; use {SHORTEST} characters")
     return Pseudonyms(salt)
+
+
+def nameless(source: Source, pseudonyms: Pseudonyms) -> Source:
+    """A source whose findings name no film, row or file: none of these was read, so nobody knows
+    which words of their names tell who a patient is.
+
+    Pseudonyms of whole names stand for them.
+    """
+    if pseudonyms.salt is None:
+        return source
+
+    def told(finding: Finding) -> Finding:
+        message = finding.message
+        for name in sorted(finding.films, key=len, reverse=True):
+            for text in (name, one_line(name)):
+                message = message.replace(text, pseudonyms.of(name))
+        films = tuple(pseudonyms.of(name) for name in finding.films)
+        return finding.model_copy(update={"message": message, "films": films})
+
+    ignored = Counter[str]()
+    for kind, count in source.ignored.items():
+        ignored[kind if kind.startswith(".") or kind in KINDS else "no suffix"] += count
+    findings = tuple(told(finding) for finding in source.findings)
+    return replace(source, findings=findings, ignored=dict(ignored))
 
 
 def missing(name: str) -> UserError:

@@ -42,7 +42,7 @@ SEEN = pa.schema(
         ("sha256", pa.string()),
         ("problem", pa.string()),  # why it is of no use
         ("patient", pa.string()),
-        ("private", pa.list_(pa.string())),  # pseudonyms of what its header says of its patient
+        ("private", pa.list_(pa.string())),  # keys of what its header says of its patient
         ("key", pa.string()),  # of the identifier by which a table's rows name films
         ("metadata", pa.string()),  # JSON
         ("look", pa.uint64()),  # the difference hash
@@ -196,21 +196,21 @@ def _scanned(task: ScanTask) -> tuple[list[dict[str, Any]], bytes]:
             private, row["problem"] = private_values(read), str(error)
         else:
             private = decoded.private
-            row |= _described(task, original, decoded)
+            row |= _described(task, decoded)
             samples = np.ascontiguousarray(decoded.values[None])
             batch = pa.record_batch([task.inputs.encoded(samples)], schema=field)
             data = batch.serialize().to_pybytes()
             row |= {"offset": out.tell(), "bytes": len(data)} | _look(task.inputs.pictures(samples))
             out.write(data)
+        if private and task.pseudonyms is None:  # their names may tell, too
+            raise missing(original.uri)
         row |= _scrubbed(row, private, task.pseudonyms)
     return rows, out.getvalue()
 
 
-def _described(task: ScanTask, original: Original, decoded: Decoded) -> dict[str, Any]:
+def _described(task: ScanTask, decoded: Decoded) -> dict[str, Any]:
     """What a header says, with pseudonyms for what may tell who the patient is."""
     metadata, named, own = dict(decoded.metadata), decoded.identifiers, task.pseudonyms
-    if named and own is None:
-        raise missing(original.uri)
     row: dict[str, Any] = {}
     if own is not None:
         if "PatientID" in named:
@@ -234,7 +234,7 @@ def _scrubbed(
         return {}
     texts = {name: row[name] for name in ("sample_id", "source", "problem") if name in row}
     found: dict[str, Any] = {n: pseudonyms.scrubbed(text, private) for n, text in texts.items()}
-    found["private"] = [pseudonyms.of(value) for value in private]
+    found["private"] = [pseudonyms.key(value) for value in private]
     if found["sample_id"] != row["sample_id"]:
         found["origin"] = pseudonyms.of(row["sample_id"])
     return found
