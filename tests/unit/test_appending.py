@@ -189,3 +189,20 @@ def test_a_pack_that_leaves_all_films_out_says_why(
     options = PackOptions.model_validate({"size": 32, "views": ["PA"], "split": split})
     with pytest.raises(UserError, match="no film is left to pack: 6 films of other views"):
         packing(tmp_path / "films", tmp_path / "d", options)
+
+
+def test_columns_that_the_index_calls_otherwise_are_added_to(tmp_path: Path) -> None:
+    source = tmp_path / "films"
+    films(source, 0, 40)
+    table = ["path,label,source,logits"]
+    for path in sorted(source.rglob("*.png")):
+        name = path.relative_to(source)
+        table.append(f"{name},{path.parent.name},site {len(table) % 3},{len(table)}")
+    (source / "t.csv").write_text("\n".join(table[:31]))
+    before = packing(source / "t.csv", tmp_path / "d", SMALL)
+    columns = index.every(before).column_names
+    (source / "t.csv").write_text("\n".join(table))
+    every = index.every(added(source / "t.csv", tmp_path / "d"))
+    assert every.column_names == columns
+    assert every.column("source_source").null_count == 0
+    assert sorted(every.column("source_logits").to_pylist()) == list(range(1, 41))
