@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from rayograph.config import PackOptions
 from rayograph.data import index, stream
@@ -213,3 +214,63 @@ def test_a_path_hides_dates_in_any_form(salted: Pseudonyms) -> None:
     assert salted.scrubbed("x_19.01.2004.dcm", ["20040119"]) == "x_19.01.2004.dcm".replace(
         "19.01.2004", hidden
     )
+
+
+def test_films_that_nobody_reads_are_not_named_where_headers_are(
+    salted: Pseudonyms, tmp_path: Path
+) -> None:
+    """A film in no row, one that is damaged, a file that is no film, and lines without a film."""
+    told = tree(tmp_path / "films")
+    films = sorted((tmp_path / "films").rglob("1.2*.dcm"))
+    rows = [f"{path.stem},{path.relative_to(tmp_path / 'films').parts[0]}" for path in films[:-1]]
+    text = "\n".join(["path,label", *rows, "Visitor^Vera,sick", f"{films[0].stem}x,normal"])
+    (tmp_path / "labels.csv").write_text(text)
+    films[1].write_bytes(b"not to be read: its folder tells")
+    (films[0].parent / "Roe0-letter").write_text("")
+    (films[0].parent.parent / "VISITOR").write_text("")
+    options = PackOptions(size=32, table=str(tmp_path / "labels.csv"), match="name")
+    found = packing(tmp_path / "films", tmp_path / "d", options)
+    text = written(tmp_path / "d")
+    words = [*secrets(told), "Visitor", "VISITOR", "letter"]
+    assert [value for value in words if value in text] == []
+    kinds = {finding.kind for finding in found.manifest.findings}
+    assert {"rows_without_films", "films_without_rows", "rejected"} <= kinds
+
+
+def test_a_patient_of_films_with_a_header_and_without_is_one_and_hidden(
+    salted: Pseudonyms, tmp_path: Path
+) -> None:
+    told = tree(tmp_path / "films")
+    rng = np.random.default_rng(5)
+    rows = []
+    for path in sorted((tmp_path / "films").rglob("1.2*.dcm")):
+        i = int(path.stem.split(".")[4])
+        picture = tmp_path / "films" / f"{path.stem}.png"
+        Image.fromarray(rng.integers(0, 256, (48, 48), dtype=np.uint8)).save(picture)
+        for film_of in (path, picture):
+            name = film_of.relative_to(tmp_path / "films")
+            rows.append(f"{name},{('normal', 'sick')[i % 2]},{told[i]['PatientID']},JANE{i} Roe{i}")
+    (tmp_path / "films" / "t.csv").write_text("\n".join(["path,label,who,name", *rows]))
+    options = PackOptions(size=32, patient_column="who")
+    found = packing(tmp_path / "films" / "t.csv", tmp_path / "d", options)
+    every = index.every(found).to_pylist()
+    assert {row["patient_id"] for row in every} == {salted.of(own["PatientID"]) for own in told}
+    assert len({(row["patient_id"], row["part"]) for row in every}) == 6
+    dicom = [row["name"] for row in every if row["format"] == "DICOM"]
+    assert not [name for name in dicom if "JANE" in name or "Roe" in name]
+
+
+def test_a_film_that_is_refused_needs_a_salt_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its name is written, with the reason, and may say whose it is."""
+    monkeypatch.delenv(SALT, raising=False)
+    rng = np.random.default_rng(5)
+    for i in range(20):
+        place = tmp_path / "films" / ("normal", "sick")[i % 2]
+        place.mkdir(parents=True, exist_ok=True)
+        picture = Image.fromarray(rng.integers(0, 256, (48, 48), dtype=np.uint8))
+        picture.save(place / f"{i}.png")
+    (place / "MRN-4711.png").write_bytes(film(np.zeros((48, 48), np.uint16), 12))
+    with pytest.raises(UserError, match=f"stored as salted hashes: set {SALT} to a secret"):
+        packing(tmp_path / "films", tmp_path / "d", OPTIONS)

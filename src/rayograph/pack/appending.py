@@ -16,7 +16,7 @@ from rayograph.pack.describe import PackedSample
 from rayograph.pack.identify import Identified, identified
 from rayograph.pack.looks import Looks
 from rayograph.pack.mapper import Mapper
-from rayograph.pack.packing import finish, inputs_of, remove_stale
+from rayograph.pack.packing import finish, remove_stale
 from rayograph.pack.pseudonyms import Pseudonyms
 from rayograph.pack.samples import Sample
 from rayograph.pack.scan import scan
@@ -36,12 +36,13 @@ def append(
     """Add to a dataset what a source has and it lacks, by name; shards that are there stay.
 
     New samples of a known patient, copies of a known file and those that look like a known film go
-    to its part; the others are cut as a source of their own would be. Raises `UserError` where what
-    is known was labelled or written anew since, or was packed by another recipe.
+    to its part, unless the source says that they are for testing; the others go where the source
+    says, or are cut as a source of their own would be. Raises `UserError` where what is known was
+    labelled or written anew since, or was packed by another recipe.
     """
     dest, options = storage.absolute(dest), source.options
     old = Dataset.open(dest)
-    source = _fitting(source, old, options)
+    source = fitting.fitting(source, old, options)
     salt = pseudonyms.chosen(source, options)
     before = known.samples(old)
     _check_salt(old, before, salt)
@@ -53,8 +54,8 @@ def append(
         before = known.with_looks(old, before, looks)
         seen = scan(fresh, old.inputs, dest, salt, mapper, looks)
         found = identified(fresh, seen, options, salt)
-        checks.rejected(found, options, len(before))
-        found = _apart(fitting.of_dataset(found, old))
+        checks.rejected(found, len(source.items), options)
+        found = fitting.of_dataset(found, old)
         samples = [*(each.sample for each in before), *found.samples]
         alike = looks.alike(samples)
         parts = _parts(found, before, alike, old.manifest, options)
@@ -69,7 +70,8 @@ def append(
         every = [*before, *describe.stored(found.samples, tasks)]
         order = split.order(written)
         every.sort(key=lambda each: order.index(each.part))  # stable: what was there comes first
-        whole = Identified(found.source, samples, found.rejected)
+        told = replace(found.source, findings=fitting.findings(found, old))
+        whole = Identified(told, samples, found.rejected)
         manifest = describe.manifest(dest, whole, old.inputs, every, written, alike, options)
         manifest = manifest.model_copy(update={"salted": salt and salt.check})
         finish(dest, whole, every, alike, looks, manifest)
@@ -77,37 +79,8 @@ def append(
     return manifest
 
 
-def _apart(found: Identified) -> Identified:
-    """Without the count of rows that have no film: those of films packed before are among them."""
-    if found.source.awaiting is None:
-        return found
-    kept = tuple(each for each in found.source.findings if each.kind != "rows_without_films")
-    return found._replace(source=replace(found.source, findings=kept))
-
-
 def _shards(old: Dataset) -> list[Shard]:
     return [shard for part in old.manifest.parts.values() for shard in part.shards]
-
-
-def _fitting(source: Source, old: Dataset, options: PackOptions) -> Source:
-    """The source in the classes of a dataset; `UserError` where it does not fit."""
-    manifest = old.manifest
-    if source.task != manifest.task:
-        raise UserError(f"{old.uri}: its task is {manifest.task}, not pack.task={source.task}")
-    if source.awaiting is None:
-        fitting.check_known(source.uri, source.classes, old)
-    ours = source.recipe.model_dump() | {"inputs": str(inputs_of(source.recipe, options))}
-    theirs = manifest.recipe.model_dump() | {"inputs": str(old.inputs)}
-    other = [name for name in theirs if ours.get(name) != theirs[name]]
-    if other:
-        raise UserError(
-            f"{old.uri}: was packed with another {other[0]} ({one_line(theirs[other[0]])}, not "
-            f"{one_line(ours.get(other[0]))}); give the same options, or pack again"
-        )
-    if source.awaiting is not None:  # whose films' classes are known when headers are read
-        return source
-    items = tuple(fitting.in_classes(source.items, source, manifest.classes))
-    return replace(source, classes=manifest.classes, items=items)
 
 
 def _check_salt(old: Dataset, before: Sequence[PackedSample], salt: Pseudonyms | None) -> None:
@@ -147,13 +120,15 @@ def _fresh(
 def _check_bytes(old: Dataset, again: Sequence[tuple[SourceItem, Sample]]) -> None:
     """Raise `UserError` where an original has other bytes than when it was packed.
 
-    Only those are read that were written since.
+    Only those are read that were written since, or lie elsewhere: what another folder has under
+    the same name may be another film.
     """
     packed = storage.modified(storage.join(old.uri, dataset.MANIFEST))
 
     def changed(pair: tuple[SourceItem, Sample]) -> bool:
         item, sample = pair
-        if item.data is None and storage.modified(item.uri) < packed:
+        there = _root(item.uri, item.sample_id) == _root(sample.source, sample.sample_id)
+        if there and item.data is None and storage.modified(item.uri) < packed:
             return False
         return hashlib.sha256(item.read()).hexdigest() != sample.sha256
 
@@ -162,8 +137,13 @@ def _check_bytes(old: Dataset, again: Sequence[tuple[SourceItem, Sample]]) -> No
             if other:
                 raise UserError(
                     f"{old.uri}: {one_line(sample.sample_id)} is another film now; --append adds "
-                    "films and changes none: pack again with --overwrite"
+                    "films, by their names, and changes none: pack again with --overwrite"
                 )
+
+
+def _root(uri: str, name: str) -> str:
+    """Where a source begins, of the place of a film and its name there."""
+    return uri.removesuffix(name)
 
 
 def _parts(
@@ -178,17 +158,31 @@ def _parts(
         return ["test"] * len(found.samples)
     samples = [*(each.sample for each in before), *found.samples]
     groups = split.groups_of(samples, alike).tolist()
-    part_of = dict[int, str]()
+    of_patient, of_group = dict[str, str](), dict[int, str]()
     for group, each in zip(groups, before, strict=False):
-        part_of.setdefault(group, each.part)
-    parts = [
-        sample.split if sample.split in manifest.parts else part_of.get(group)
-        for sample, group in zip(found.samples, groups[len(before) :], strict=True)
-    ]
+        of_patient.setdefault(each.sample.patient_id, each.part)
+        of_group.setdefault(group, each.part)
+    parts = list[str | None]()
+    for sample, group in zip(found.samples, groups[len(before) :], strict=True):
+        known = of_patient.get(sample.patient_id) or of_group.get(group)
+        parts.append(_told(sample, known, manifest))
     free = [sample for sample, part in zip(found.samples, parts, strict=True) if part is None]
+    free = [replace(s, split="train") if s.split else s for s in free]  # to be dealt into folds
     names = {sample.sample_id for sample in free}
     pairs = [(one, other) for one, other in alike if one in names and other in names]
     cut = options.model_copy(update={"folds": len(manifest.folds) or None})
     dealt = iter(split.assign(found.source, free, pairs, cut) if free else ())
     into = [next(dealt) if part is None else part for part in parts]
-    return [part if part in manifest.parts else "train" for part in into]
+    return ["train" if part == "val" and part not in manifest.parts else part for part in into]
+
+
+def _told(sample: Sample, known: str | None, manifest: Manifest) -> str | None:
+    """The part of a new sample that no cut decides, `known` being that of its group.
+
+    What was cut from a source's training films stays as it was cut.
+    """
+    if sample.split in (None, "test"):
+        return sample.split or known
+    if known not in (None, "test"):
+        return known
+    return None if manifest.folds else sample.split

@@ -21,12 +21,12 @@ def vacant(dest: str, overwrite: bool) -> None:
         )
 
 
-def rejected(found: Identified, options: PackOptions, before: int = 0) -> None:
-    """Raise `UserError` where more originals are of no use than `pack.max_rejected`, or all.
+def rejected(found: Identified, films: int, options: PackOptions) -> None:
+    """Raise `UserError` where more of so many originals are of no use than `pack.max_rejected`.
 
-    `before` are those that the dataset has already.
+    Also where all of them are.
     """
-    none, films = found.rejected, len(found.source.items) + before
+    none = found.rejected
     limit = max(10, films // 100) if options.max_rejected is None else options.max_rejected
     if len(none) > limit or len(none) == films:
         first = none[0]
@@ -42,6 +42,20 @@ def views(found: Identified) -> None:
     left = [each.message for each in found.source.findings if each.kind == "views_left_out"]
     if left and not found.samples:
         raise UserError(f"{found.source.uri}: no film is of pack.views: {left[0]}")
+
+
+def left(found: Identified) -> None:
+    """Raise `UserError` where there is no sample to pack."""
+    if not found.samples:
+        told = "; ".join(finding.message for finding in found.source.findings)
+        raise UserError(f"{found.source.uri}: no film is left to pack: {told}")
+
+
+def folds(parts: Sequence[str], options: PackOptions) -> None:
+    """Raise `UserError` where there are not enough patients for so many folds."""
+    empty = (options.folds or 0) - len({part for part in parts if part.startswith("fold-")})
+    if options.folds and empty:
+        raise UserError(f"pack.folds={options.folds}: {empty} folds would be empty; use fewer")
 
 
 def labels(found: Identified, pairs: Sequence[tuple[Sample, str]]) -> None:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from rayograph.config import PackOptions
 from rayograph.data.manifest import Finding
 from rayograph.errors import UserError, one_line
-from rayograph.pack.pseudonyms import Pseudonyms
+from rayograph.pack.pseudonyms import Pseudonyms, nameless
 from rayograph.pack.samples import Rejection, Sample
 from rayograph.pack.scan import Scan
 from rayograph.pack.sources import Source, SourceItem
@@ -34,13 +34,17 @@ def identified(
     """Join what a source lists and what was seen of it."""
     rejected, samples, findings = list[Rejection](), list[Sample](), list[Finding]()
     named = _rows_by_key(source.awaiting, pseudonyms)
+    hidden = scan.private
     unmatched, anonymous, used = list[str](), list[str](), set[str]()
     for i, (item, seen) in enumerate(zip(source.items, scan.rows(), strict=True)):
         if not seen["origin"]:  # the same texts once: of 10^5 films they are dear
             seen |= {"sample_id": item.sample_id, "source": item.uri}
         if seen["problem"] is not None:
-            names = seen["sample_id"], seen["source"], seen["problem"]
-            rejected.append(Rejection(*names, item.labels))
+            name, place, reason = seen["sample_id"], seen["source"], seen["problem"]
+            if pseudonyms is not None and hidden:
+                texts = (pseudonyms.guessed(text, hidden) for text in (name, place, reason))
+                name, place, reason = texts
+            rejected.append(Rejection(name, place, reason, item.labels))
             used.update(seen["private"] or ())  # its header was read all the same
             continue
         said = item if named is None else named.get(seen["key"])
@@ -50,13 +54,15 @@ def identified(
         if said is not item:  # what the film's own path says counts where the row says nothing
             patient, split = said.patient_id or item.patient_id, said.split or item.split
             said = replace(said, patient_id=patient, split=split)
-        if pseudonyms is not None and seen["private"]:
-            said = _guarded(said, pseudonyms, set(seen["private"]))
+        if pseudonyms is not None and hidden:
+            said = _guarded(said, pseudonyms, set(seen["private"] or ()))
         used.add(seen["key"])
         patient = said.patient_id or seen["patient"]
         if patient is None:
             anonymous.append(seen["sample_id"])
         samples.append(_sample(i, said, seen, patient, scan.looks[i]))
+    if pseudonyms is not None and hidden:
+        source = nameless(source, pseudonyms)
     if source.awaiting:
         without = len((named or {}).keys() - used)
         findings += _unmatched(source.awaiting.keyword, unmatched, without)
@@ -91,9 +97,11 @@ def _sample(
 
 
 def _guarded(said: SourceItem, pseudonyms: Pseudonyms, private: set[str]) -> SourceItem:
-    """What a table says of a film that has a header: its patient, and what the header says, hidden.
+    """What a table says of a film, where films have headers: its patient, and what its own header
+    says, hidden.
 
-    The table's ids are those of the headers, or others as good.
+    The table's ids are those of the headers, or others as good; of a patient some films may be
+    pictures, without a header.
     """
     patient = said.patient_id and pseudonyms.of(said.patient_id)
     metadata = {n: pseudonyms.guarded(value, private) for n, value in said.metadata.items()}

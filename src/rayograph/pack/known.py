@@ -1,7 +1,7 @@
 """What a packed dataset already holds, as a pack knows samples."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 import pyarrow as pa
@@ -12,7 +12,7 @@ from rayograph.data import dataset, index, stream
 from rayograph.data.dataset import Dataset
 from rayograph.errors import Failure, one_line
 from rayograph.pack.describe import PackedSample
-from rayograph.pack.documents import ORIGIN
+from rayograph.pack.documents import ORIGIN, RESERVED
 from rayograph.pack.lookalikes import looks as looks_of
 from rayograph.pack.looks import Looks
 from rayograph.pack.samples import Sample
@@ -39,7 +39,7 @@ def samples(opened: Dataset) -> list[PackedSample]:
         raise Failure(f"{place}: has {table.num_rows} of its samples; pack again")
     told = {"sample_id", "patient_id", "part", "shard", "source", "sha256", ORIGIN}
     told |= set(opened.task.columns(index.labels(opened, table)))
-    others = [name for name in columns if name not in told]
+    others = {name: _own(name, {*told, *RESERVED}) for name in columns if name not in told}
     return [
         PackedSample(
             Sample(
@@ -50,7 +50,7 @@ def samples(opened: Dataset) -> list[PackedSample]:
                 patient_id=columns["patient_id"][i],
                 labels=tuple(labels[i]),
                 split=None,
-                said={name: columns[name][i] for name in others},
+                said={own: columns[name][i] for name, own in others.items()},
                 header="{}",
                 look=None,
                 row=NOWHERE,
@@ -60,6 +60,12 @@ def samples(opened: Dataset) -> list[PackedSample]:
         )
         for i in range(table.num_rows)
     ]
+
+
+def _own(name: str, ours: Collection[str]) -> str:
+    """What a column of metadata was called before the index called it otherwise, as we have one."""
+    own = name.removeprefix("source_")
+    return own if own in ours else name
 
 
 def with_looks(opened: Dataset, known: Sequence[PackedSample], looks: Looks) -> list[PackedSample]:

@@ -8,13 +8,8 @@ import json
 from collections.abc import Callable, Sequence
 
 from rayograph import storage
-from rayograph.config import PackOptions
 from rayograph.data import dataset
-from rayograph.data.inputs import Inputs
-from rayograph.data.inputs.films import FilmInputs
-from rayograph.data.inputs.records import RecordInputs
 from rayograph.data.manifest import Manifest
-from rayograph.data.recipe import Recipe, TableRecipe
 from rayograph.pack import (
     checks,
     describe,
@@ -51,18 +46,20 @@ def pack(
     dest = storage.absolute(dest)
     checks.vacant(dest, overwrite)
     options = source.options
-    inputs = inputs_of(source.recipe, options)
+    inputs = plan.inputs_of(source.recipe, options)
     salt = pseudonyms.chosen(source, options)
     with Looks() as looks:
         seen = scan(source, inputs, dest, salt, mapper, looks)
         if seen.read < len(source.items):
             note(f"{len(source.items) - seen.read} were read by a pack that was interrupted")
         found = identified(source, seen, options, salt)
-        checks.rejected(found, options)
+        checks.rejected(found, len(source.items), options)
         checks.views(found)
         found = fitting.of_films(found, options)
+        checks.left(found)
         alike = looks.alike(found.samples)
         parts = split.assign(found.source, found.samples, alike, options)
+        checks.folds(parts, options)
         pairs = list(zip(found.samples, parts, strict=True))
         if options.split == "source":
             checks.labels(found, pairs)
@@ -78,14 +75,6 @@ def pack(
         finish(dest, found, packed, alike, looks, manifest)
     remove_stale(dest, manifest)
     return manifest
-
-
-def inputs_of(recipe: Recipe, options: PackOptions) -> Inputs:
-    """What the samples of a recipe look like in a shard."""
-    if isinstance(recipe, TableRecipe):
-        return RecordInputs(columns=len(recipe.columns))
-    quality = options.quality if options.codec == "jpeg" else None
-    return FilmInputs(size=recipe.size, codec=options.codec, quality=quality)
 
 
 def finish(

@@ -7,13 +7,24 @@ import numpy as np
 
 from rayograph.config import PackOptions
 from rayograph.data.inputs import Inputs
+from rayograph.data.inputs.films import FilmInputs
+from rayograph.data.inputs.records import RecordInputs
 from rayograph.data.order import LANES
+from rayograph.data.recipe import Recipe, TableRecipe
 from rayograph.pack import split
 from rayograph.pack.samples import Sample
 from rayograph.pack.scan import Scan
 from rayograph.pack.shard import ShardTask
 
 SMALLEST_BATCH, LARGEST_BATCH, LARGEST_BYTES = 16, 128, 1024**2
+
+
+def inputs_of(recipe: Recipe, options: PackOptions) -> Inputs:
+    """What the samples of a recipe look like in a shard."""
+    if isinstance(recipe, TableRecipe):
+        return RecordInputs(columns=len(recipe.columns))
+    quality = options.quality if options.codec == "jpeg" else None
+    return FilmInputs(size=recipe.size, codec=options.codec, quality=quality)
 
 
 def rows_per_batch(training_samples: int, sample_bytes: int) -> int:
@@ -51,6 +62,7 @@ def shards(
                 number=number,
                 ids=tuple(sample.sample_id for sample in own),
                 patients=tuple(sample.patient_id for sample in own),
+                digests=tuple(sample.sha256 for sample in own),
                 locations=tuple(seen.location(sample.row) for sample in own),
                 labels=np.array([sample.labels for sample in own], np.int8),
                 inputs=inputs,

@@ -4,16 +4,20 @@ import hashlib
 import hmac
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rayograph.config import PackOptions
-from rayograph.errors import UserError
+from rayograph.data.manifest import Finding
+from rayograph.errors import UserError, one_line
 from rayograph.pack.sources import Source
 
 DICOM = (".dcm", ".dicom")
 SALT = "RAYOGRAPH_SALT"
+KINDS = ("excluded", "hidden", "no suffix")  # of files that are no films, beside their suffixes
+UIDS = re.compile(r"\d+(?:\.\d+){3,}")
 SHORTEST = 8  # characters of a salt: a shorter one is soon guessed
 SHORTEST_NUMBER = 4  # digits of a number in a table that may tell who somebody is
 MOST_WORDS = 16  # that an identifier has: a UID has some ten numbers
@@ -115,6 +119,14 @@ class Pseudonyms:
 
         return DATE.sub(own, text)
 
+    def guessed(self, text: str, marks: Collection[str]) -> str:
+        """A text about a film whose own header cannot be read: with pseudonyms for UIDs, and for
+        words that headers of others have.
+        """
+        if self.salt is None:
+            return text
+        return str(self.guarded(UIDS.sub(lambda match: self.of(match[0]), text), marks))
+
 
 def chosen(source: Source, options: PackOptions) -> Pseudonyms | None:
     """What identifiers become; None where no salt is set and nothing looks as if it had any.
@@ -132,6 +144,30 @@ def chosen(source: Source, options: PackOptions) -> Pseudonyms | None:
     if len(salt) < SHORTEST:
         raise UserError(f"{SALT}: is too short to keep identifiers safe; use {SHORTEST} characters")
     return Pseudonyms(salt)
+
+
+def nameless(source: Source, pseudonyms: Pseudonyms) -> Source:
+    """A source whose findings name no film, row or file: none of these was read, so nobody knows
+    which words of their names tell who a patient is.
+
+    Pseudonyms of whole names stand for them.
+    """
+    if pseudonyms.salt is None:
+        return source
+
+    def told(finding: Finding) -> Finding:
+        message = finding.message
+        for name in sorted(finding.films, key=len, reverse=True):
+            for text in (name, one_line(name)):
+                message = message.replace(text, pseudonyms.of(name))
+        films = tuple(pseudonyms.of(name) for name in finding.films)
+        return finding.model_copy(update={"message": message, "films": films})
+
+    ignored = Counter[str]()
+    for kind, count in source.ignored.items():
+        ignored[kind if kind.startswith(".") or kind in KINDS else "no suffix"] += count
+    findings = tuple(told(finding) for finding in source.findings)
+    return replace(source, findings=findings, ignored=dict(ignored))
 
 
 def missing(name: str) -> UserError:

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from rayograph import storage
 from rayograph.data.inputs import Inputs
@@ -90,6 +91,12 @@ class Scan:
         for start in range(0, len(self._rows), CHUNK):
             yield from self._rows.slice(start, CHUNK).to_pylist()
 
+    @property
+    def private(self) -> set[str]:
+        """The marks of all that headers say of patients."""
+        every = pc.list_flatten(self._rows.column("private").combine_chunks())
+        return set(pc.unique(every).to_pylist())
+
     def location(self, row: int) -> Location:
         """Where the sample of a usable original lies."""
         offset, size = (self._rows.column(name)[row].as_py() for name in ("offset", "bytes"))
@@ -152,10 +159,11 @@ class Seen(NamedTuple):
 
 
 def scan_chunk(task: ScanTask) -> Seen:
-    """Read each original of a task once, unless its table is there and none has changed since."""
+    """Read each original of a task, unless its table has all of them and none has changed since."""
     if task.done:
         rows = pa.ipc.open_file(pa.py_buffer(storage.read(f"{task.place}.seen"))).read_all()
-        if not _changed(task, float(rows.schema.metadata[b"began"])):
+        unread = rows.column("sha256").null_count  # who may read them may have changed
+        if not unread and not _changed(task, float(rows.schema.metadata[b"began"])):
             return Seen(rows, read=False)
     began = time.time()
     rows, samples = _scanned(task)
@@ -201,21 +209,21 @@ def _scanned(task: ScanTask) -> tuple[list[dict[str, Any]], bytes]:
             private, row["problem"] = private_values(read), str(error)
         else:
             private = decoded.private
-            row |= _described(task, original, decoded)
+            row |= _described(task, decoded)
             samples = np.ascontiguousarray(decoded.values[None])
             batch = pa.record_batch([task.inputs.encoded(samples)], schema=field)
             data = batch.serialize().to_pybytes()
             row |= {"offset": out.tell(), "bytes": len(data)} | _look(task.inputs.pictures(samples))
             out.write(data)
+        if private and task.pseudonyms is None:  # their names may tell, too
+            raise missing(original.uri)
         row |= _scrubbed(row, private, task.pseudonyms)
     return rows, out.getvalue()
 
 
-def _described(task: ScanTask, original: Original, decoded: Decoded) -> dict[str, Any]:
+def _described(task: ScanTask, decoded: Decoded) -> dict[str, Any]:
     """What a header says, with pseudonyms for what may tell who the patient is."""
     metadata, named, own = dict(decoded.metadata), decoded.identifiers, task.pseudonyms
-    if named and own is None:
-        raise missing(original.uri)
     row: dict[str, Any] = {}
     if own is not None:
         if "PatientID" in named:

@@ -33,6 +33,7 @@ class ShardTask:
     number: int
     ids: tuple[str, ...]
     patients: tuple[str, ...]
+    digests: tuple[str, ...] = field(repr=False)  # sha256 of the originals
     locations: tuple[Location, ...] = field(repr=False)
     labels: npt.NDArray[np.int8]  # [n, k]
     inputs: Inputs
@@ -45,11 +46,14 @@ class ShardTask:
 
     @property
     def result(self) -> str:
-        """Where what it gave is kept until the pack is done; another task has another place."""
-        said = [self.path, self.ids, self.patients, self.locations, self.batch_rows]
-        told = json.dumps(said).encode() + self.labels.tobytes()
-        name = f"{self.part}-{self.number:05}-{hashlib.sha256(told).hexdigest()[:32]}.json"
-        return storage.join(self.dest, f"{FOLDER}/{name}")
+        """Where what it gave is kept until the pack is done: one place for all tasks of a shard."""
+        return storage.join(self.dest, f"{FOLDER}/{self.part}-{self.number:05}.json")
+
+    @property
+    def key(self) -> str:
+        """A hash of all that the shard depends on."""
+        said = [self.ids, self.patients, self.digests, self.locations, self.batch_rows]
+        return hashlib.sha256(json.dumps(said).encode() + self.labels.tobytes()).hexdigest()
 
 
 class Packed(BaseModel, frozen=True):
@@ -59,10 +63,23 @@ class Packed(BaseModel, frozen=True):
     moments: Moments
 
 
+class _Done(BaseModel, frozen=True):
+    """What is kept of a shard that was written: by which task, and what it gave."""
+
+    key: str
+    packed: Packed
+
+
 def write_shard(task: ShardTask) -> Packed:
-    """Put a shard's samples into storage, unless an interrupted pack has; what it gave is kept."""
+    """Put a shard's samples into storage, unless an interrupted pack has; what it gave is kept.
+
+    What another task gave is deleted before its shard is: else that task would take ours for its.
+    """
     if storage.exists(task.result):
-        return Packed.model_validate_json(storage.read(task.result))
+        done = _Done.model_validate_json(storage.read(task.result))
+        if done.key == task.key:
+            return done.packed
+        storage.delete([task.result])
     column = pa.concat_arrays(list(_columns(task)))
     batches, data = _serialized(task, column)
     storage.write(storage.join(task.dest, task.path), data)
@@ -78,7 +95,7 @@ def write_shard(task: ShardTask) -> Packed:
     for i, sample in enumerate(samples):
         decode(i, sample)
     packed = Packed(shards=(shard,), moments=task.inputs.moments(samples))
-    storage.write(task.result, packed.model_dump_json().encode())
+    storage.write(task.result, _Done(key=task.key, packed=packed).model_dump_json().encode())
     return packed
 
 

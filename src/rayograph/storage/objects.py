@@ -100,14 +100,17 @@ def exists(uri: str) -> bool:
 
 
 def modified(uri: str) -> float:
-    """When an object or file was last written, or put in place, in seconds since 1970."""
+    """When an object or file was last written, or put in place, in seconds since 1970.
+
+    A store tells whole seconds: of an object it is the end of that second.
+    """
     uri = absolute(uri)
     if is_local(uri):
         found = with_retries("look up", uri, Path(uri).stat)
         return max(found.st_mtime, found.st_ctime)
     bucket, key = bucket_and_key(uri)
     head = with_retries("look up", uri, lambda: s3().head_object(Bucket=bucket, Key=key))
-    return head["LastModified"].timestamp()
+    return head["LastModified"].timestamp() + 1
 
 
 def listing(uri: str) -> Iterator[Entry]:

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
+from itertools import islice
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -76,7 +77,8 @@ class Source:
     @property
     def fixes_split(self) -> bool:
         """Whether the source says what is for training and what for testing."""
-        return any(each[0].split is not None for each in (self.items, self.labelled))
+        rows = self.awaiting.rows.values() if self.awaiting else ()
+        return any(item.split is not None for item in (self.items[0], *islice(rows, 1)))
 
     @property
     def labelled(self) -> tuple[SourceItem, ...]:
