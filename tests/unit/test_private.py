@@ -14,9 +14,13 @@ from rayograph.config import PackOptions
 from rayograph.data import index, stream
 from rayograph.data.dataset import Dataset
 from rayograph.errors import UserError
+from rayograph.pack.appending import append
+from rayograph.pack.mapper import one_by_one
 from rayograph.pack.pseudonyms import SALT, Pseudonyms
+from rayograph.pack.sources import open_source
 from tests.conftest import packing
-from tests.dicoms import SECRETS, film
+from tests.dicoms import SECRETS, film, header
+from tests.dicoms import written as dicom_file
 
 OPTIONS = PackOptions(size=32)
 
@@ -115,10 +119,6 @@ def test_without_a_salt_dicom_is_refused_unless_its_identifiers_are_to_be_kept(
 
 
 def test_films_are_added_by_names_that_are_not_kept(salted: Pseudonyms, tmp_path: Path) -> None:
-    from rayograph.pack.appending import append
-    from rayograph.pack.mapper import one_by_one
-    from rayograph.pack.sources import open_source
-
     tree(tmp_path / "films", 6)
     packing(tmp_path / "films", tmp_path / "d", OPTIONS)
     tree(tmp_path / "films", 8)
@@ -133,10 +133,6 @@ def test_films_are_not_added_by_another_salt(
     salted: Pseudonyms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A patient of the test part would have another name, and new films of theirs train."""
-    from rayograph.pack.appending import append
-    from rayograph.pack.mapper import one_by_one
-    from rayograph.pack.sources import open_source
-
     tree(tmp_path / "films", 6)
     packing(tmp_path / "films", tmp_path / "d", OPTIONS)
     tree(tmp_path / "films", 7)
@@ -274,3 +270,30 @@ def test_a_film_that_is_refused_needs_a_salt_too(
     (place / "MRN-4711.png").write_bytes(film(np.zeros((48, 48), np.uint16), 12))
     with pytest.raises(UserError, match=f"stored as salted hashes: set {SALT} to a secret"):
         packing(tmp_path / "films", tmp_path / "d", OPTIONS)
+
+
+def test_an_archive_with_reports_and_other_studies_is_packed_and_grows(
+    salted: Pseudonyms, tmp_path: Path
+) -> None:
+    """Files that are no films, or that no row names, are no loss; nothing new is nothing to do."""
+    told = tree(tmp_path / "films")
+    report = header(StudyInstanceUID="1.2.3.4.50", PatientID="MRN-4700")
+    del report.PixelData
+    for i in range(20):
+        (tmp_path / "films" / f"SR{i:06}").write_bytes(dicom_file(report))
+        other = film(np.zeros((8, 8), np.uint16), 12, StudyInstanceUID=f"1.2.9.{i}")
+        (tmp_path / "films" / f"CT{i:06}").write_bytes(other)
+    rows = [f"{own['StudyInstanceUID']},{('normal', 'sick')[i % 2]}" for i, own in enumerate(told)]
+    (tmp_path / "labels.csv").write_text("\n".join(["StudyInstanceUID,label", *rows]))
+    options = PackOptions(
+        size=32, table=str(tmp_path / "labels.csv"), match="StudyInstanceUID", max_rejected=6
+    )
+    found = packing(tmp_path / "films", tmp_path / "d", options)
+    kinds = {finding.kind: finding.message for finding in found.manifest.findings}
+    assert kinds["rejected"].startswith("6 films rejected")
+    assert kinds["no_films_at_all"].startswith("40 files are left out")
+    source = open_source(str(tmp_path / "films"), options)
+    append(source, str(tmp_path / "d"), one_by_one)
+    again = Dataset.open(str(tmp_path / "d")).manifest
+    assert again.fingerprint == found.manifest.fingerprint
+    assert "rows_without_films" not in {finding.kind for finding in again.findings}

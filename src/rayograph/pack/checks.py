@@ -26,7 +26,7 @@ def rejected(found: Identified, films: int, options: PackOptions) -> None:
 
     Also where all of them are.
     """
-    none = found.rejected
+    none = [each for each in found.rejected if each.loss]
     limit = max(10, films // 100) if options.max_rejected is None else options.max_rejected
     if len(none) > limit or len(none) == films:
         first = none[0]

@@ -80,11 +80,15 @@ def manifest(
 
 def _left_out(found: Identified) -> Iterator[Finding]:
     """What the source has that was not packed."""
-    if found.rejected:
-        first = found.rejected[0]
-        message = f"{len(found.rejected)} films rejected; the first is {first.sample_id}: "
-        films = tuple(rejection.sample_id for rejection in found.rejected[:NAMED])
-        yield Finding(kind="rejected", message=message + first.reason, films=films)
+    for loss, kind, told in (
+        (True, "rejected", "films rejected"),
+        (False, "no_films_at_all", "files are left out that are no films, or that no row names"),
+    ):
+        own = [rejection for rejection in found.rejected if rejection.loss == loss]
+        if own:
+            message = f"{len(own)} {told}; the first is {own[0].sample_id}: {own[0].reason}"
+            films = tuple(rejection.sample_id for rejection in own[:NAMED])
+            yield Finding(kind=kind, message=message, films=films)
     ignored = found.source.ignored
     if ignored:
         kinds = sorted(ignored.items(), key=lambda item: -item[1])[:NAMED]

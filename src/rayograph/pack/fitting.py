@@ -15,7 +15,8 @@ from rayograph.pack.samples import Sample
 from rayograph.pack.sources import Source, SourceItem
 from rayograph.task import ABSENT, MISSING, PRESENT
 
-ANEW = ("rejected", "ignored", "no_films", "no_films_of_class", "patient_in_two_splits",
+ANEW = ("rejected", "no_films_at_all", "ignored", "no_films", "no_films_of_class",
+        "patient_in_two_splits",
         "identical_file_in_two_splits", "near_identical", *describe.SIGNS)  # fmt: skip
 OF_EACH = ("patients_unknown", "other_views", "other_body_parts")  # of new films beside the others
 Labelled = TypeVar("Labelled", SourceItem, Sample)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from rayograph.config import PackOptions
 from rayograph.data.manifest import Finding
 from rayograph.errors import UserError, one_line
+from rayograph.pack.decode.errors import NO_PICTURE
 from rayograph.pack.pseudonyms import Pseudonyms, nameless
 from rayograph.pack.samples import Rejection, Sample
 from rayograph.pack.scan import Scan
@@ -44,7 +45,10 @@ def identified(
             if pseudonyms is not None and hidden:
                 texts = (pseudonyms.guessed(text, hidden) for text in (name, place, reason))
                 name, place, reason = texts
-            rejected.append(Rejection(name, place, reason, item.labels))
+            own = seen["private"] or ()  # nothing of a file whose header cannot be read
+            unnamed = bool(named is not None and own and named.keys().isdisjoint(own))
+            loss = not (unnamed or seen["problem"].startswith(NO_PICTURE))
+            rejected.append(Rejection(name, place, reason, item.labels, loss))
             used.update(seen["private"] or ())  # its header was read all the same
             continue
         said = item if named is None else named.get(seen["key"])

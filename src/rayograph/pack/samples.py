@@ -35,9 +35,13 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """An original that cannot be used, and why; `labels` as far as its source knows them."""
+    """An original that cannot be used, and why; `labels` as far as its source knows them.
+
+    It is no `loss` where nobody counts on it: a report among films, a film that no row names.
+    """
 
     sample_id: str
     source: str
     reason: str
     labels: tuple[int, ...]
+    loss: bool = True

@@ -14,7 +14,7 @@ from rayograph.errors import one_line
 from rayograph.pack.decode import dicom_codecs
 from rayograph.pack.decode.dicom_gray import Levels
 from rayograph.pack.decode.dicom_header import code, numbers
-from rayograph.pack.decode.errors import UnusableError
+from rayograph.pack.decode.errors import NO_PICTURE, UnusableError
 from rayograph.pack.decode.pictures import MAX_PIXELS, MAX_SIDE
 
 GRAY = ("MONOCHROME1", "MONOCHROME2")
@@ -57,7 +57,7 @@ def check(header: Dataset) -> uid.UID:
             "MediaStorageSOPClassUID"
         )
         name = uid.UID(kind).name if str(kind or "").startswith("1.2.840.10008.") else "unknown"
-        raise UnusableError(f"{'floats as' if floats else 'no'} pixel data ({name})")
+        raise UnusableError(f"{'floats as pixel data' if floats else NO_PICTURE} ({name})")
     frames = numbers(header, "NumberOfFrames") or [1.0]
     if frames[0] > 1:
         raise UnusableError(f"{frames[0]:.0f} frames in one file")
