@@ -9,7 +9,16 @@ from collections.abc import Sequence
 
 import typer
 
-from rayograph.console import judging, looking, output, packing, signals, sweeping, training
+from rayograph.console import (
+    exporting,
+    judging,
+    looking,
+    output,
+    packing,
+    signals,
+    sweeping,
+    training,
+)
 from rayograph.errors import Failure, UserError
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
@@ -21,6 +30,7 @@ for name, command in (
     ("sweep", sweeping.sweep),
     ("evaluate", judging.evaluate),
     ("predict", judging.predict),
+    ("export", exporting.export),
     ("report", judging.report),
     ("doctor", looking.doctor),
     ("config", looking.config),

@@ -80,7 +80,7 @@ def predict(
 
     options = PredictConfig.load(None, overrides or []).pack
     write = writer(out)
-    _, place = _target(model)
+    place = model_of(model)
     storage.exists(out)  # a bucket that is not there is told now, not after the films
     originals = sources.unlabelled(source, cards.read(place).recipe, options)
     with session.connected(1):
@@ -117,6 +117,11 @@ def report(run: str) -> None:
     place = storage.join(folder.uri, "report.html")
     storage.write(place, render(report_of(folder)).encode())
     result(f"report: {place}")
+
+
+def model_of(uri: str) -> str:
+    """The model file that a command was given: itself, its folder, or its run."""
+    return _target(uri)[1]
 
 
 def _target(uri: str) -> "tuple[RunFolder | None, str]":
