@@ -130,6 +130,7 @@ OTHERS = (
 )
 
 
+@pytest.mark.cluster
 @pytest.mark.parametrize("suffix", [".pt2", ".onnx"])
 @pytest.mark.parametrize("options", OTHERS, ids=lambda options: options.name)
 def test_every_family(options: ModelOptions, suffix: str, tmp_path: Path) -> None:
