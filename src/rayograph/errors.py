@@ -1,4 +1,4 @@
-"""What can go wrong, in the two kinds that a command tells apart by its exit status."""
+"""What can go wrong, in the kinds that a command tells apart by its exit status."""
 
 from pydantic_core import ValidationError
 
@@ -11,6 +11,10 @@ class UserError(Exception):
 
 class Failure(Exception):
     """Something failed that was asked correctly, such as a store that does not answer; status 1."""
+
+
+class Missed(Exception):
+    """A result is not as good as was required of it (`--require`); status 3."""
 
 
 class Diverged(Failure):

@@ -1,6 +1,7 @@
 """The program: its commands, and how each of them ends.
 
-Exit status: 0 done, 1 a failure, 2 a mistake in what was asked, 130 or 143 stopped by a signal.
+Exit status: 0 done, 1 a failure, 2 a mistake in what was asked, 3 a result that misses
+what `--require` asked of it, 130 or 143 stopped by a signal.
 """
 
 import os
@@ -10,6 +11,7 @@ from collections.abc import Sequence
 import typer
 
 from rayograph.console import (
+    comparing,
     exporting,
     judging,
     looking,
@@ -19,7 +21,7 @@ from rayograph.console import (
     sweeping,
     training,
 )
-from rayograph.errors import Failure, UserError
+from rayograph.errors import Failure, Missed, UserError
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 for name, command in (
@@ -29,6 +31,7 @@ for name, command in (
     ("train", training.train),
     ("sweep", sweeping.sweep),
     ("evaluate", judging.evaluate),
+    ("compare", comparing.compare),
     ("predict", judging.predict),
     ("export", exporting.export),
     ("report", judging.report),
@@ -53,6 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             _complain("interrupted" if status == signals.INTERRUPTED else "terminated")
     except UserError as error:
         status = _complain(str(error), 2)
+    except Missed as error:
+        status = _complain(str(error), 3)
     except Failure as error:
         status = _complain(str(error), 1)
     output.close()

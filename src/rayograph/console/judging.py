@@ -2,20 +2,22 @@
 
 import io
 import json
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from rayograph import storage
 from rayograph.config import PredictConfig
-from rayograph.console import tables
+from rayograph.console import gating, tables
 from rayograph.console.arguments import Json, Overrides
+from rayograph.console.gating import Require
 from rayograph.console.output import result, with_progress
 from rayograph.errors import UserError
+from rayograph.task import column, gate
 
 if TYPE_CHECKING:
+    from rayograph.runs.evaluations import Evaluation
     from rayograph.runs.folder import RunFolder
 
 
@@ -34,13 +36,16 @@ def evaluate(
     by: Annotated[
         list[str] | None, typer.Option(help="a column of the index to judge parts of the films by")
     ] = None,
+    require: Require = "",
     as_json: Json = False,
 ) -> None:
     """Judge a model, or the fold models of a sweep together, on a split, with 95 % intervals."""
     from rayograph.evaluate import evaluation as judging
+    from rayograph.evaluate import selection
     from rayograph.runs import evaluations
     from rayograph.search.ledger import SWEEP
 
+    asked = gate.parse(require, [*gating.of_metrics({})])
     sweep = storage.absolute(target)
     if storage.exists(storage.join(sweep, SWEEP)):
         from rayograph.search.folds import best_models
@@ -50,7 +55,7 @@ def evaluate(
         found = judging.together(best_models(sweep), sweep, data, split, by or ())
         if found.fingerprint == found.trained_on:  # others say nothing of the sweep
             evaluations.save(found, sweep)
-        result(json.dumps(found.to_json()) if as_json else tables.evaluation(found))
+        _tell(found, asked, as_json)
         return
     run, model = _target(target)
     if all_checkpoints and run is None:
@@ -59,10 +64,19 @@ def evaluate(
         raise UserError(f"{target}: --all-checkpoints: only the best checkpoint is kept here")
     found = judging.evaluate(model, data, split, by or ())
     if run is not None and all_checkpoints:
-        found = replace(found, checkpoints=judging.each(run.checkpoints(), data, split))
+        metric = column(run.config().train.select).metric.name
+        found = selection.with_checkpoints(found, run.checkpoints(), data, split, metric)
     if run is not None and found.fingerprint == found.trained_on:  # others say nothing of the run
         evaluations.save(found, run.uri)
-    result(json.dumps(found.to_json()) if as_json else tables.evaluation(found))
+    _tell(found, asked, as_json)
+
+
+def _tell(found: "Evaluation", asked: Sequence[gate.Condition], as_json: bool) -> None:
+    """Print an evaluation; `Missed` where it is not as was required."""
+    answers = gate.answers(asked, gating.of_metrics(found.metrics))
+    required = {"required": gating.to_json(answers)} if answers else {}
+    result(json.dumps(found.to_json() | required) if as_json else tables.evaluation(found))
+    gating.hold(answers)
 
 
 def predict(

@@ -3,12 +3,13 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rich import box
-from rich.console import Console
 from rich.table import Table
 
 from rayograph import task as tasks
 from rayograph.console import census
+from rayograph.console.layout import WIDTH
+from rayograph.console.layout import grid as _table
+from rayograph.console.layout import lines as _text
 from rayograph.console.words import clock, setting, size
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from rayograph.task.subgroups import Subgroups
     from rayograph.train.estimate import Needs
 
-WIDTH = 100
 NO_COMMAND = "the winner took over weights on its way: no plain run repeats it"
 
 
@@ -34,7 +34,7 @@ def evaluation(found: "Evaluation") -> str:
     metrics = _table("metric", "value", "95 % interval")
     for name, estimate in found.metrics.items():
         metrics.add_row(tasks.METRICS[name].title, *_estimate(vars(estimate)))
-    parts: list[Any] = [head, *_cautions(found), metrics]
+    parts: list[Any] = [head, *cautions(found), metrics]
     if found.labels:
         defined = sum(metrics["auroc"].value is not None for metrics in found.labels.values())
         counted = f"of {len(found.labels)} labels, {defined} have {found.noun} of both kinds: AUROC"
@@ -46,7 +46,8 @@ def evaluation(found: "Evaluation") -> str:
     if found.checkpoints:
         headline = tasks.of(found.task, found.classes).headline
         checkpoints = _checkpoints(found.checkpoints, headline)
-        parts += ["exploratory: every checkpoint on these films", checkpoints]
+        parts += [f"exploratory: every checkpoint on these {found.noun}", checkpoints]
+        parts += list(_selection(found))
     return _text(parts, 2 * WIDTH if found.labels or found.subgroups else WIDTH)
 
 
@@ -99,7 +100,7 @@ def _with_interval(name: str, found: "Estimate") -> str:
     return f"{metric.written(found.value)} ({low} to {high})"
 
 
-def _cautions(found: "Evaluation") -> Iterator[str]:
+def cautions(found: "Evaluation") -> Iterator[str]:
     """What the model knew of the judged films before, and which labels were not judged."""
     yield from (f"caution: {told}" for told in found.unmatched)
     if (overlap := found.overlap) is None:
@@ -119,6 +120,29 @@ def _cautions(found: "Evaluation") -> Iterator[str]:
             f"caution: {overlap.patients} of {found.patients} patients have an id that is among "
             "those, too: the same patients, if both sources number them alike"
         )
+
+
+def _selection(found: "Evaluation") -> Iterator[str]:
+    """That choosing a checkpoint by its table is exploratory, and how much of a lead is luck."""
+    chosen = found.selection
+    yield (
+        f"a checkpoint that these {found.noun} choose is flattered by them: report the one that "
+        "validation chose"
+    )
+    if chosen is None or chosen.lead is None:
+        return
+    title = tasks.METRICS[chosen.metric].title
+    if chosen.lead == 0:
+        yield f"no checkpoint is better than it by {title}"
+        return
+    told = f"epoch {chosen.best_epoch} leads it by {chosen.lead:.4f} of {title}"
+    if chosen.expected_by_luck is None or chosen.p is None:
+        yield f"{told}; how much of that is luck cannot be told of so few patients"
+        return
+    told += f"; if no checkpoint were better, the best of {len(found.checkpoints)} would lead by "
+    told += f"{chosen.expected_by_luck:.4f} by luck alone (p = {chosen.p:.3f}): "
+    share = min(1.0, chosen.expected_by_luck / chosen.lead)
+    yield told + ("all of it may be luck" if chosen.all_luck else f"about {share:.0%} is luck")
 
 
 def dataset(found: "Summary") -> str:
@@ -204,24 +228,8 @@ def _checkpoints(rows: Sequence[Mapping[str, Any]], headline: Sequence[str]) -> 
     return table
 
 
-def _table(first: str, *others: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column(first)
-    for name in others:
-        table.add_column(name, justify="right")
-    return table
-
-
 def _estimate(found: Mapping[str, float | None], digits: int = 4) -> tuple[str, str]:
     """A value and its interval, each to so many digits."""
     value, low, high = found["value"], found["low"], found["high"]
     interval = "" if low is None or high is None else f"{low:.{digits}f}–{high:.{digits}f}"
     return "undefined" if value is None else f"{value:.{digits}f}", interval
-
-
-def _text(parts: Sequence[Any], width: int = WIDTH) -> str:
-    console = Console(width=width, highlight=False, markup=False)
-    with console.capture() as capture:
-        for part in parts:
-            console.print(part, soft_wrap=isinstance(part, str))
-    return "\n".join(line.rstrip() for line in capture.get().rstrip().splitlines())

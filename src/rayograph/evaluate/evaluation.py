@@ -1,7 +1,7 @@
 """A model judged on a packed split."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -86,15 +86,12 @@ def _mean_points(points: Sequence[OperatingPoints]) -> OperatingPoints:
     return tuple(float(np.mean(column)) if column else None for column in columns)
 
 
-def each(places: Mapping[int, str], data: str | None, split: str) -> list[dict[str, Any]]:
+def each(places: Mapping[int, str], data: str | None, split: str) -> Iterator[Evaluation]:
     """Every checkpoint on a split, as the paper did it; choosing one by it would be cheating."""
-    found = []
-    for epoch, place in places.items():
+    for place in places.values():
         uri = storage.join(place, MODEL)
         model, dataset = _opened(uri, data)
-        one = _judged(uri, model, dataset, split, _logits(model, dataset, split)).to_json()
-        found.append({"epoch": epoch, "films": one["films"], "metrics": one["metrics"]})
-    return found
+        yield _judged(uri, model, dataset, split, _logits(model, dataset, split))
 
 
 def _opened(model_uri: str, data: str | None) -> tuple[LoadedModel, Dataset]:

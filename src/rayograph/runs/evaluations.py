@@ -3,14 +3,16 @@
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 
 from rayograph import storage
-from rayograph.task import Estimate, OperatingPoints
+from rayograph.task import Estimate, Labels, OperatingPoints
+from rayograph.task.metric import Floats
 from rayograph.task.subgroups import Subgroups
 
 PREDICTIONS, METRICS, CHECKPOINTS = "predictions.parquet", "metrics.json", "checkpoints.json"
@@ -26,6 +28,25 @@ class Overlap:
     films: int | None
     patients: int | None = None
     unknown: str | None = None
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The best of all checkpoints on the judged films, beside the one that validation chose.
+
+    Exploratory: these films chose it. `lead` is how much better it looks by `metric`, at least 0;
+    `expected_by_luck` how much it would, on average, if no checkpoint were better; `p` how often at
+    least as much. None is not defined.
+    """
+
+    metric: str
+    chosen_epoch: int | None
+    best_epoch: int | None
+    lead: float | None
+    expected_by_luck: float | None
+    p: float | None
+    all_luck: bool | None
+    exploratory: bool = True
 
 
 @dataclass(frozen=True)
@@ -56,10 +77,20 @@ class Evaluation:
     noun: str = "films"  # what people call its samples
     models: int = 1  # that were judged together, by the mean of their probabilities
     subgroups: Mapping[str, Subgroups] = field(default_factory=dict)  # by column
+    selection: Selection | None = None  # with `checkpoints`
+
+    def arrays(self) -> tuple[Labels, Floats]:
+        """Labels int8 [n, k] and logits [n, k] of the predictions, in their order."""
+        labels, logits = (
+            self.predictions.column(name).combine_chunks().flatten().to_numpy()
+            for name in ("labels", "logits")
+        )
+        k = len(self.classes)
+        return labels.reshape(-1, k), logits.reshape(-1, k).astype(np.float64)
 
     def to_json(self) -> dict[str, Any]:
         """The result as `evaluate --json` prints it."""
-        apart = ("predictions", "checkpoints", "labels")
+        apart = ("predictions", "checkpoints", "labels", "selection")
         found = {k: v for k, v in vars(self).items() if k not in apart}
         found["metrics"] = _plain(self.metrics)
         found["overlap"] = self.overlap and asdict(self.overlap)
@@ -68,6 +99,7 @@ class Evaluation:
             found["labels"] = {name: _plain(metrics) for name, metrics in self.labels.items()}
         if self.checkpoints:
             found["checkpoints"] = list(self.checkpoints)
+            found["selection"] = self.selection and asdict(self.selection)
         return found
 
 
@@ -86,9 +118,40 @@ def save(evaluation: Evaluation, run: str) -> None:
     if checkpoints is not None:
         _write(storage.join(place, CHECKPOINTS), checkpoints)
     _write(storage.join(place, METRICS), found)
+    look(run, evaluation)
+
+
+def look(run: str, evaluation: Evaluation) -> None:
+    """Record in a run's folder that somebody looked at the test split; nothing of other splits."""
     if evaluation.split == "test":
         time = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
         _write(storage.join(run, "evaluation", "looks", f"{time}.json"), evaluation.to_json())
+
+
+def restored(run: str, split: str) -> Evaluation | None:
+    """What `save` wrote, without checkpoints; None where nothing was, or by another version."""
+    saved = load(run, split)
+    if saved is None:
+        return None
+    document, table = saved
+    apart = {"predictions", "checkpoints", "selection"}
+    found = {f.name: document[f.name] for f in fields(Evaluation) if f.name in {*document} - apart}
+    try:
+        points, seen = document["operating_points"], document["overlap"]
+        found |= {
+            "classes": tuple(document["classes"]),
+            "operating_points": None if points is None else tuple(points),
+            "overlap": None if seen is None else Overlap(**seen),
+            "metrics": _estimates(document["metrics"]),
+            "labels": {k: _estimates(v) for k, v in document.get("labels", {}).items()},
+        }
+        return Evaluation(**found, predictions=table)
+    except (KeyError, TypeError):
+        return None
+
+
+def _estimates(metrics: Mapping[str, Any]) -> dict[str, Estimate]:
+    return {name: Estimate(**value) for name, value in metrics.items()}
 
 
 def load(run: str, split: str) -> tuple[dict[str, Any], Any] | None:

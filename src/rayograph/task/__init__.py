@@ -33,6 +33,9 @@ __all__ = [
 ]
 
 
+ByLabel = Callable[[Any], Floats]
+
+
 class Task(Protocol):
     """What everybody else needs to know of a task with k classes or labels; n samples."""
 
@@ -42,6 +45,7 @@ class Task(Protocol):
     headline: tuple[str, ...]  # the metrics that are told first
     pointed: tuple[str, ...]  # the classes or labels that operating points are of
     unlabelled: int  # the state of a class or label that a dataset does not have
+    by_label: Mapping[str, ByLabel]  # [r, k] of what `under` gives; none of classes
 
     @property
     def outputs(self) -> int:
@@ -78,6 +82,14 @@ class Task(Protocol):
         self, labels: Labels, logits: Floats, patients: Sequence[str], points: OperatingPoints
     ) -> Judgement:
         """Every metric with its interval; `ValueError` for what cannot be judged."""
+
+    def wanted(self, points: OperatingPoints) -> tuple[Metric, ...]:
+        """The metrics that `evaluate` gives, with those of operating points if there are any."""
+
+    def under(
+        self, labels: Labels, logits: Floats, points: OperatingPoints
+    ) -> Callable[[Floats], Any]:
+        """What the metrics' functions take, of multiplicities [r, n]; errors as `evaluate`."""
 
     def predictions(self, logits: Floats, points: OperatingPoints) -> Mapping[str, Any]:
         """What is said of new samples with logits [n, k], a column each."""

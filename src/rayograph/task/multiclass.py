@@ -1,6 +1,6 @@
 """Exactly one of k classes a sample, class 0 the negative one: softmax."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ class Multiclass:
 
     name = "multiclass"
     unlabelled = ABSENT
+    by_label: Mapping[str, Callable[[Any], Floats]] = {}
     headline: tuple[str, ...] = ("accuracy", "auroc", "sensitivity", "specificity")
 
     def __init__(self, classes: Sequence[str]) -> None:
@@ -135,7 +136,7 @@ class Multiclass:
             raise ValueError(f"{len(patients)} patients for {len(logits)} films: give one a film")
         judged = self._judged(labels, logits, points)
         point = Resampled(judged, np.ones((1, len(labels))))
-        wanted = (*self.metrics, *(AT_THRESHOLD if points is not None else ()))
+        wanted = self.wanted(points)
         drawn: dict[str, list[Floats]] = {m.name: [] for m in wanted if m.counts is None}
         for weights in multiplicities(patients, resamples, seed):
             resampled = Resampled(judged, weights)
@@ -149,6 +150,17 @@ class Multiclass:
             for metric in wanted
         }
         return Judgement(found, {})
+
+    def wanted(self, points: OperatingPoints) -> tuple[Metric, ...]:
+        """The metrics that `evaluate` gives, with those of the operating point if there is one."""
+        return (*self.metrics, *(AT_THRESHOLD if points is not None else ()))
+
+    def under(
+        self, labels: Labels, logits: AnyFloats, points: OperatingPoints
+    ) -> Callable[[Floats], Resampled]:
+        """Of multiplicities [r, n], what the metrics' functions take; ValueError as `evaluate`."""
+        judged = self._judged(labels, logits, points)
+        return lambda weights: Resampled(judged, weights)
 
     def predictions(
         self, logits: AnyFloats, points: OperatingPoints

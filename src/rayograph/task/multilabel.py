@@ -1,6 +1,6 @@
 """k labels a sample, each present or absent by itself: sigmoid."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ class Multilabel:
     unlabelled = MISSING
     headline: tuple[str, ...] = ("auroc", "average_precision", "sensitivity", "specificity")
     metrics: tuple[Metric, ...] = METRICS
+    by_label: Mapping[str, Callable[[Any], Floats]] = BY_LABEL
 
     def __init__(self, classes: Sequence[str]) -> None:
         self.classes = self.pointed = tuple(classes)
@@ -142,6 +143,17 @@ class Multilabel:
                 for i, label in enumerate(self.classes)
             },
         )
+
+    def wanted(self, points: OperatingPoints) -> tuple[Metric, ...]:  # noqa: ARG002
+        """The metrics that `evaluate` gives over the labels, whatever decides."""
+        return self.metrics
+
+    def under(
+        self, labels: Labels, logits: AnyFloats, points: OperatingPoints
+    ) -> Callable[[Floats], ResampledLabels]:
+        """Of multiplicities [r, n], what the metrics' functions take; ValueError as `evaluate`."""
+        judged = self._judged(labels, logits, points)
+        return lambda weights: ResampledLabels(judged, weights)
 
     def predictions(
         self, logits: AnyFloats, points: OperatingPoints
