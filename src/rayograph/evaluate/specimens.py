@@ -13,7 +13,7 @@ from rayograph.errors import Failure, UserError, one_line
 from rayograph.runs.card import ModelCard
 
 COUNT = 32
-SPLITS = ("val", "test", "train")  # in the order in which they are looked for
+SPLITS = ("val", "test", "train")  # the first that has so many, else the largest
 MISSING_SHARE = 0.1  # of the values of random records
 
 
@@ -64,8 +64,8 @@ def _first(dataset: Dataset, card: ModelCard) -> Specimens:
     if differs:
         raise UserError(f"{dataset.uri}: packed by another recipe than the model's: {differs}")
     parts = dataset.manifest.parts
-    filled = {s for s, names in dataset.splits.items() if any(parts[name].rows for name in names)}
-    split = next((name for name in SPLITS if name in filled), SPLITS[0])
+    rows = {name: sum(parts[p].rows for p in dataset.splits.get(name, ())) for name in SPLITS}
+    split = max(rows, key=lambda name: min(rows[name], COUNT))  # the first of those with enough
     count = min(COUNT, dataset.split(split).rows)
     found: list[Samples] = []
     with closing(stream.stored(dataset, split)) as batches:
