@@ -129,12 +129,12 @@ def look(run: str, evaluation: Evaluation) -> None:
 
 
 def restored(run: str, split: str) -> Evaluation | None:
-    """What `save` wrote, without checkpoints; None where nothing was, or by another version."""
+    """What `save` wrote, without checkpoints and subgroups; None of nothing, or another version."""
     saved = load(run, split)
     if saved is None:
         return None
     document, table = saved
-    apart = {"predictions", "checkpoints", "selection"}
+    apart = {"predictions", "checkpoints", "selection", "subgroups"}
     found = {f.name: document[f.name] for f in fields(Evaluation) if f.name in {*document} - apart}
     try:
         points, seen = document["operating_points"], document["overlap"]
