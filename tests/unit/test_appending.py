@@ -10,6 +10,7 @@ from rayograph.config import PackOptions
 from rayograph.data import index
 from rayograph.data.dataset import Dataset
 from rayograph.errors import UserError
+from rayograph.pack import split
 from rayograph.pack.appending import append
 from rayograph.pack.mapper import one_by_one
 from rayograph.pack.pseudonyms import SALT
@@ -206,3 +207,12 @@ def test_columns_that_the_index_calls_otherwise_are_added_to(tmp_path: Path) -> 
     assert every.column_names == columns
     assert every.column("source_source").null_count == 0
     assert sorted(every.column("source_logits").to_pylist()) == list(range(1, 41))
+
+
+def test_few_films_at_a_time_give_each_part_its_share() -> None:
+    """A cut of each addition would give the test part one of four films, or of ten."""
+    shares = {"test": 0.15, "val": 0.15, "train": 0.7}
+    parts = [split.drawn(f"films/p{i:05}.png", shares, 0) for i in range(4000)]
+    assert {part: parts.count(part) / 4000 for part in shares} == pytest.approx(shares, abs=0.02)
+    assert parts == [split.drawn(f"films/p{i:05}.png", shares, 0) for i in range(4000)]
+    assert split.drawn("a", {"test": 0.0, "fold-0": 0.5, "fold-1": 0.5}, 0).startswith("fold-")

@@ -37,8 +37,9 @@ def append(
 
     New samples of a known patient, copies of a known file and those that look like a known film go
     to its part, unless the source says that they are for testing; the others go where the source
-    says, or are cut as a source of their own would be. Raises `UserError` where what is known was
-    labelled or written anew since, or was packed by another recipe.
+    says, or are drawn, each part by its share, as a source of their own would be cut. Raises
+    `UserError` where what is known was labelled or written anew since, or was packed by another
+    recipe.
     """
     dest, options = storage.absolute(dest), source.options
     old = Dataset.open(dest)
@@ -153,7 +154,7 @@ def _parts(
     manifest: Manifest,
     options: PackOptions,
 ) -> list[str]:
-    """The part of each new sample: that of its patient or of what it looks like, else by a cut."""
+    """The part of each new sample: that of its patient or of what it looks like, else by a draw."""
     if set(manifest.parts) == {"test"}:
         return ["test"] * len(found.samples)
     samples = [*(each.sample for each in before), *found.samples]
@@ -166,14 +167,22 @@ def _parts(
     for sample, group in zip(found.samples, groups[len(before) :], strict=True):
         known = of_patient.get(sample.patient_id) or of_group.get(group)
         parts.append(_told(sample, known, manifest))
-    free = [sample for sample, part in zip(found.samples, parts, strict=True) if part is None]
-    free = [replace(s, split="train") if s.split else s for s in free]  # to be dealt into folds
-    names = {sample.sample_id for sample in free}
-    pairs = [(one, other) for one, other in alike if one in names and other in names]
-    cut = options.model_copy(update={"folds": len(manifest.folds) or None})
-    dealt = iter(split.assign(found.source, free, pairs, cut) if free else ())
-    into = [next(dealt) if part is None else part for part in parts]
-    return ["train" if part == "val" and part not in manifest.parts else part for part in into]
+    first = dict[int, str]()  # the first name of each group, which its part is drawn by
+    for sample, group in zip(found.samples, groups[len(before) :], strict=True):
+        first[group] = min(sample.sample_id, first.get(group, sample.sample_id))
+    return [
+        part or split.drawn(first[group], _shares(sample, manifest), options.seed)
+        for sample, group, part in zip(found.samples, groups[len(before) :], parts, strict=True)
+    ]
+
+
+def _shares(sample: Sample, manifest: Manifest) -> dict[str, float]:
+    """The parts that a new sample may go to, as a source without parts would be cut."""
+    test = split.TEST if "test" in manifest.parts and sample.split is None else 0.0
+    if manifest.folds:
+        return {"test": test, **dict.fromkeys(manifest.folds, (1 - test) / len(manifest.folds))}
+    val = split.VAL if "val" in manifest.parts else 0.0
+    return {"test": test, "val": val, "train": 1 - test - val}
 
 
 def _told(sample: Sample, known: str | None, manifest: Manifest) -> str | None:

@@ -1,7 +1,7 @@
 """Who is trained on and who is tested: splits by patient, as pure functions of what is listed."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -160,6 +160,20 @@ def holdout(groups: Ints, names: Sequence[str], labels: Ints, fraction: float, s
         for films in stratum[:want]:
             taken[films] = True
     return taken
+
+
+def drawn(name: str, shares: Mapping[str, float], seed: int) -> str:
+    """The part of a group by a hash of (seed, its first name), which is as good as a die.
+
+    Where few groups come at a time a cut would give each part at least one of them; so each part
+    gets its share in the long run, however few come at once.
+    """
+    number, so_far = int.from_bytes(_rank(seed, name)[:8], "big") / 2**64, 0.0
+    for part, share in shares.items():
+        so_far += share
+        if number < so_far:
+            return part
+    return list(shares)[-1]
 
 
 def shared(keys: Sequence[str], splits: Sequence[str]) -> list[str]:

@@ -73,7 +73,9 @@ def _read(uri: str) -> Any:
             io.BytesIO(data), read_options=block, parse_options=parse, convert_options=convert
         )
     except (pa.ArrowException, OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
-        raise UserError(f"{uri}: not a readable table: {one_line(error)}") from None
+        letters = isinstance(error, UnicodeDecodeError) or "UTF8" in str(error)
+        cure = "; save it as CSV in UTF-8" if letters else ""
+        raise UserError(f"{uri}: not a readable table: {one_line(error)}{cure}") from None
 
 
 def _first(data: bytes) -> bytes:
