@@ -41,14 +41,15 @@ def test_what_is_not_defined_misses(condition):
 
 @given(st.text(max_size=40))
 def test_any_words_are_conditions_or_a_mistake_of_one_line(words):
+    mistake = None
     try:
         found = parse(words, NAMES)
     except UserError as error:
-        said = str(error)
-    else:
+        mistake = str(error)
+    if mistake is None:
         assert parse(" ".join(map(str, found)), NAMES) == found
-        said = "one line"
-    assert len(said.splitlines()) == 1
+    else:
+        assert len(mistake.splitlines()) == 1
 
 
 @pytest.mark.parametrize("text", ["auroc >= 0.9 loss<= .3", "  auroc>=9e-1,loss <=0.30"])

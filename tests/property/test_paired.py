@@ -151,9 +151,15 @@ def test_what_a_task_gives_under_multiplicities_is_what_it_evaluates(task):
     assert set(by_label.values()) <= {(1, k)}
 
 
-@pytest.mark.parametrize(("seed_sd", "patients"), [(0.0, 120), (0.3, 60), (1.0, 120)])
-def test_the_interval_of_seeds_covers_what_the_recipe_reaches(seed_sd, patients):
-    """Of 5 seeds; a run is right where patient + seed + its own noise is above a threshold."""
+@pytest.mark.parametrize(
+    ("seed_sd", "patients", "least"), [(0.0, 120, 0.93), (0.3, 60, 0.93), (1.0, 120, 0.90)]
+)
+def test_the_interval_of_seeds_covers_what_the_recipe_reaches(seed_sd, patients, least):
+    """Of 5 seeds; a run is right where patient + seed + its own noise is above a threshold.
+
+    In the last case accuracies of seeds have a deviation of 0.2 and are skewed: Student's interval
+    of accuracies that are known exactly covers in 93 % of cases, ours (2,000 cases) in 92 %.
+    """
     rng, sets, covered, films_alone = np.random.default_rng(3), 500, 0, 0
     from scipy.special import ndtr
 
@@ -167,7 +173,7 @@ def test_the_interval_of_seeds_covers_what_the_recipe_reaches(seed_sd, patients)
         covered += found.mean.low <= truth <= found.mean.high
         low, high = np.quantile(drawn.mean(axis=1), [0.025, 0.975])
         films_alone += low <= truth <= high
-    assert 0.93 <= covered / sets <= 0.97
+    assert least <= covered / sets <= 0.97
     if seed_sd == 1:
         assert films_alone / sets < 0.6  # what leaves the seed out does not cover
 

@@ -12,6 +12,8 @@ from rayograph.errors import UserError, one_line
 SIGNS = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
 ONE = re.compile(r"([A-Za-z]\w*)\s*(>=|<=|>|<)\s*([-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?)(?=[\s,]|$)")
 
+BETWEEN = re.compile(r"^[\s,]+")
+
 
 @dataclass(frozen=True)
 class Condition:
@@ -55,8 +57,9 @@ def parse(asked: str, names: Collection[str]) -> tuple[Condition, ...]:
     `UserError` for what is no condition, a name that is not one of `names` (which names the
     nearest), and a number that is none.
     """
-    found, place = [], 0
-    while rest := asked[place:].lstrip(" \t\r\n,"):
+    found: list[Condition] = []
+    rest = asked
+    while rest := BETWEEN.sub("", rest, count=1):
         match = ONE.match(rest)
         if match is None:
             raise UserError(
@@ -64,7 +67,7 @@ def parse(asked: str, names: Collection[str]) -> tuple[Condition, ...]:
                 "NAME>=NUMBER, or with <=, > or <, as in auroc_low>=0.9"
             )
         found.append(_condition(match, names))
-        place = len(asked) - len(rest) + match.end()
+        rest = rest[match.end() :]
     return tuple(found)
 
 
