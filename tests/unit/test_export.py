@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from rayograph.config import ModelOptions, PackOptions, SourceOptions
+from rayograph.console import judging
 from rayograph.data import stream, transforms
 from rayograph.data.dataset import Dataset
 from rayograph.data.recipe import (
@@ -298,8 +299,9 @@ def test_the_command(tmp_path: Path) -> None:
     assert said["opset"] == 18
     assert said["difference"] <= 1e-4
     assert said["origin"].startswith("random samples, since")
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "config.yaml").write_text("{}")
-    done = rayograph("export", str(tmp_path / "run"), str(tmp_path / "m.onnx"))
-    assert done.returncode == 2
-    assert "this run has no checkpoint yet" in done.stderr
+
+
+def test_a_run_without_a_checkpoint_has_no_model(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("{}")
+    with pytest.raises(UserError, match="this run has no checkpoint yet"):
+        judging.model_of(str(tmp_path))
