@@ -90,7 +90,10 @@ def _checked(place: str, rows: int, must: Sequence[str]) -> Any:
 def _check(place: str, schema: Any, metadata: Any, rows: int, must: Sequence[str]) -> None:
     groups = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
     if not metadata.num_rows == sum(groups) == rows:
-        raise Failure(f"{place}: has {metadata.num_rows} films, not {rows}; pack again")
+        told = f"{place}: has {metadata.num_rows} films, not {rows}"
+        if metadata.num_rows > rows:
+            raise Failure(f"{told}; pack again, or repeat the --append that was interrupted")
+        raise Failure(f"{told}; pack again")
     texts = [schema.field(name).type for name in must]
     if texts != [pa.string()] * len(must):
         raise Failure(f"{place}: {', '.join(must)} must be text; pack again")
