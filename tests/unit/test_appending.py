@@ -188,7 +188,7 @@ def test_a_pack_that_leaves_all_films_out_says_why(
         tags = {"PatientID": path.stem, "ViewPosition": "LL"}
         path.write_bytes(dicoms.film(pixels.astype(np.uint16), 12, **tags))
     options = PackOptions.model_validate({"size": 32, "views": ["PA"], "split": split})
-    with pytest.raises(UserError, match=r"no film is of pack\.views: 6 films of other views"):
+    with pytest.raises(UserError, match=r"no film is left to pack: 6 films of other views"):
         packing(tmp_path / "films", tmp_path / "d", options)
 
 

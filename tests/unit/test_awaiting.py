@@ -97,7 +97,7 @@ def test_films_that_cannot_be_used_are_the_reason_and_not_the_table(tree: Path) 
         packed(tree, [("9.1", "normal"), ("9.2", "covid")])
     with pytest.raises(UserError, match="no column AccessionNumber; it has SOPInstanceUID, label"):
         packed(tree, rows(), "match=AccessionNumber")
-    with pytest.raises(UserError, match=r"no film is of pack\.views: 24 films .* left out: PA 24"):
+    with pytest.raises(UserError, match=r"no film is left to pack: 24 films .* left out: PA 24"):
         packed(tree, rows(), "views=[LAT]")
     for path in tree.iterdir():
         path.write_bytes(path.read_bytes()[:3000])

@@ -167,6 +167,8 @@ def test_a_table_names_films_by_what_their_headers_say(
     assert [value for value in secrets(told) if value in text] == []
     kinds = {finding.kind: finding.message for finding in found.manifest.findings}
     assert kinds["rows_without_films"].startswith("1 rows")
+    assert kinds["rejected"].startswith("6 films"), "a film that a row names is a loss"
+    assert "no_films_at_all" not in kinds
 
 
 @pytest.mark.parametrize(
@@ -297,3 +299,42 @@ def test_an_archive_with_reports_and_other_studies_is_packed_and_grows(
     again = Dataset.open(str(tmp_path / "d")).manifest
     assert again.fingerprint == found.manifest.fingerprint
     assert "rows_without_films" not in {finding.kind for finding in again.findings}
+
+
+def pictures(folder: Path, told: list[dict[str, str]], name: str) -> list[str]:
+    """A picture a patient without a header, and the rows of a table that say whose it is."""
+    rng = np.random.default_rng(7)
+    rows = []
+    for i, own in enumerate(told):
+        picture = Image.fromarray(rng.integers(0, 256, (48, 48), dtype=np.uint8))
+        picture.save(folder / f"{name}{i}.png")
+        rows.append(f"{name}{i}.png,{('normal', 'sick')[i % 2]},{own['PatientID']}")
+    return rows
+
+
+def test_pictures_that_are_added_to_films_with_headers_are_of_the_same_patients(
+    salted: Pseudonyms, tmp_path: Path
+) -> None:
+    """And films with headers are not added where patients are named as they are."""
+    folder = tmp_path / "films"
+    told = tree(folder)
+    dicom = [
+        f"{path.relative_to(folder)},{path.relative_to(folder).parts[0]},"
+        f"{told[int(path.stem.split('.')[4])]['PatientID']}"
+        for path in sorted(folder.rglob("1.2*.dcm"))
+    ]
+    png, heads = pictures(folder, told, "p"), "path,label,who"
+    options, table = PackOptions(size=32, patient_column="who"), folder / "t.csv"
+    for first, then in ((dicom, png), (png, dicom)):
+        dest = tmp_path / first[0][:1]
+        table.write_text("\n".join([heads, *first]))
+        packing(table, dest, options)
+        table.write_text("\n".join([heads, *first, *then]))
+        if first is png:
+            with pytest.raises(UserError, match="packed without DICOM, so its patients are not"):
+                append(open_source(str(table), options), str(dest), one_by_one)
+            continue
+        append(open_source(str(table), options), str(dest), one_by_one)
+        rows = index.every(Dataset.open(str(dest))).to_pylist()
+        assert {row["patient_id"] for row in rows} == {salted.of(o["PatientID"]) for o in told}
+        assert len({(row["patient_id"], row["part"]) for row in rows}) == len(told)

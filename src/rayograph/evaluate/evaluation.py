@@ -71,10 +71,9 @@ def _parts(task: Task, found: Evaluation, by: Sequence[str]) -> dict[str, Subgro
             )
     names = dict.fromkeys((*(n for n in COLUMNS if n in table.column_names), *by))
     columns = {name: table.column(name).to_pylist() for name in names}
-    truth, logits = (np.array(table.column(name).to_pylist()) for name in ("labels", "logits"))
+    truth, logits = found.arrays()
     patients = table.column("patient_id").to_pylist()
-    points = found.operating_points
-    return subgroups(task, truth.astype(np.int8), logits, patients, points, columns)
+    return subgroups(task, truth, logits, patients, found.operating_points, columns)
 
 
 def _mean_points(points: Sequence[OperatingPoints]) -> OperatingPoints:

@@ -19,7 +19,7 @@ from rayograph.pack.mapper import Mapper
 from rayograph.pack.packing import finish, remove_stale
 from rayograph.pack.pseudonyms import Pseudonyms
 from rayograph.pack.samples import Sample
-from rayograph.pack.scan import scan
+from rayograph.pack.scan import Scan, scan
 from rayograph.pack.shard import Packed, write_shard
 from rayograph.pack.sources import Source, SourceItem
 from rayograph.pack.split import Pairs
@@ -43,10 +43,10 @@ def append(
     """
     dest, options = storage.absolute(dest), source.options
     old = Dataset.open(dest)
-    source = fitting.fitting(source, old, options)
+    source = fitting.known_classes(source, old, options)
     salt = pseudonyms.chosen(source, options)
     before = known.samples(old)
-    _check_salt(old, before, salt)
+    _check_salt(old, salt)
     fresh = _fresh(source, old, before, salt)
     if not fresh.items:
         note("nothing is new")
@@ -54,7 +54,8 @@ def append(
     with Looks() as looks:
         before = known.with_looks(old, before, looks)
         seen = scan(fresh, old.inputs, dest, salt, mapper, looks)
-        found = identified(fresh, seen, options, salt)
+        _check_names(old, before, seen)
+        found = identified(fresh, seen, options, salt, salted=old.manifest.salted is not None)
         checks.rejected(found, len(source.items), options)
         found = fitting.of_dataset(found, old)
         samples = [*(each.sample for each in before), *found.samples]
@@ -74,7 +75,7 @@ def append(
         told = replace(found.source, findings=fitting.findings(found, old))
         whole = Identified(told, samples, found.rejected)
         manifest = describe.manifest(dest, whole, old.inputs, every, written, alike, options)
-        manifest = manifest.model_copy(update={"salted": salt and salt.check})
+        manifest = manifest.model_copy(update={"salted": old.manifest.salted or seen.salted(salt)})
         finish(dest, whole, every, alike, looks, manifest)
     remove_stale(dest, manifest)
     return manifest
@@ -84,13 +85,23 @@ def _shards(old: Dataset) -> list[Shard]:
     return [shard for part in old.manifest.parts.values() for shard in part.shards]
 
 
-def _check_salt(old: Dataset, before: Sequence[PackedSample], salt: Pseudonyms | None) -> None:
+def _check_salt(old: Dataset, salt: Pseudonyms | None) -> None:
     """Raise `UserError` where patients would have other names than before, and new parts."""
-    own, packed = salt and salt.check, old.manifest.salted
-    if own != packed and any(each.sample.metadata.get("format") == "DICOM" for each in before):
+    packed = old.manifest.salted
+    if packed is not None and packed != (salt and salt.check):
         raise UserError(
             f"{old.uri}: was packed with another {pseudonyms.SALT} or pack.identifiers, by which "
             "its patients have their names; set the same, or pack again with --overwrite"
+        )
+
+
+def _check_names(old: Dataset, before: Sequence[PackedSample], seen: Scan) -> None:
+    """Raise `UserError` where new films have headers, and the known ones are named as they are."""
+    named = any(each.sample.patient_id != each.sample.sample_id for each in before)
+    if old.manifest.salted is None and seen.private and named:
+        raise UserError(
+            f"{old.uri}: was packed without DICOM, so its patients are not hashed as those of the "
+            "new films are; pack all of them again with --overwrite"
         )
 
 

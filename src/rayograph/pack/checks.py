@@ -37,18 +37,19 @@ def rejected(found: Identified, films: int, options: PackOptions) -> None:
         )
 
 
-def views(found: Identified) -> None:
-    """Raise `UserError` where every film is of another view than `pack.views`, by its header."""
-    left = [each.message for each in found.source.findings if each.kind == "views_left_out"]
-    if left and not found.samples:
-        raise UserError(f"{found.source.uri}: no film is of pack.views: {left[0]}")
-
-
 def left(found: Identified) -> None:
     """Raise `UserError` where there is no sample to pack."""
-    if not found.samples:
-        told = "; ".join(finding.message for finding in found.source.findings)
-        raise UserError(f"{found.source.uri}: no film is left to pack: {told}")
+    if found.samples:
+        return
+    uri, awaiting, findings = found.source.uri, found.source.awaiting, found.source.findings
+    if awaiting is not None and "views_left_out" not in {each.kind for each in findings}:
+        raise UserError(
+            f"{uri}: no film has a {awaiting.keyword} that a row of the table names, such as "
+            f"{one_line(next(iter(awaiting.rows), 'none'))}; pack.match says what rows name films "
+            "by, and zeros at the front count"
+        )
+    told = "; ".join(finding.message for finding in findings)
+    raise UserError(f"{uri}: no film is left to pack: {told}")
 
 
 def folds(parts: Sequence[str], options: PackOptions) -> None:

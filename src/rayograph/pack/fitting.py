@@ -15,9 +15,10 @@ from rayograph.pack.samples import Sample
 from rayograph.pack.sources import Source, SourceItem
 from rayograph.task import ABSENT, MISSING, PRESENT
 
-ANEW = ("rejected", "no_films_at_all", "ignored", "no_films", "no_films_of_class",
-        "patient_in_two_splits",
-        "identical_file_in_two_splits", "near_identical", *describe.SIGNS)  # fmt: skip
+ANEW = (
+    "rejected", "no_films_at_all", "ignored", "no_films", "no_films_of_class",
+    "patient_in_two_splits", "identical_file_in_two_splits", "near_identical", *describe.SIGNS,
+)  # fmt: skip
 OF_EACH = ("patients_unknown", "other_views", "other_body_parts")  # of new films beside the others
 Labelled = TypeVar("Labelled", SourceItem, Sample)
 
@@ -25,18 +26,10 @@ Labelled = TypeVar("Labelled", SourceItem, Sample)
 def of_films(found: Identified, options: PackOptions) -> Identified:
     """What waited for headers without the classes that no film has: a whole table may have them.
 
-    Raises `UserError` where no row has a film, or what is left is no task for a classifier.
+    Raises `UserError` where what is left is no task for a classifier.
     """
     source, samples = found.source, found.samples
-    if source.awaiting is None:
-        return found
-    if not samples:
-        raise UserError(
-            f"{source.uri}: no film has a {source.awaiting.keyword} that a row of the table names, "
-            f"such as {one_line(next(iter(source.awaiting.rows), 'none'))}; pack.match says what "
-            "rows name films by"
-        )
-    if source.task != "multiclass":
+    if source.awaiting is None or source.task != "multiclass":
         return found
     names = _occurring(source, samples)
     if options.split != "test":
@@ -88,7 +81,7 @@ def _occurring(source: Source, samples: Sequence[Sample]) -> tuple[str, ...]:
     return tuple(name for i, name in enumerate(source.classes) if i in own)
 
 
-def fitting(source: Source, old: Dataset, options: PackOptions) -> Source:
+def known_classes(source: Source, old: Dataset, options: PackOptions) -> Source:
     """The source in the classes of a dataset; `UserError` where it does not fit."""
     manifest = old.manifest
     if source.task != manifest.task:

@@ -30,26 +30,34 @@ class Identified(NamedTuple):
 
 
 def identified(
-    source: Source, scan: Scan, options: PackOptions, pseudonyms: Pseudonyms | None
+    source: Source,
+    scan: Scan,
+    options: PackOptions,
+    pseudonyms: Pseudonyms | None,
+    salted: bool = False,
 ) -> Identified:
-    """Join what a source lists and what was seen of it."""
+    """Join what a source lists and what was seen of it.
+
+    Where any film has a header, or `salted` other films of the dataset had one, patients of all
+    films are pseudonyms: some films of a patient may be pictures.
+    """
     rejected, samples, findings = list[Rejection](), list[Sample](), list[Finding]()
     named = _rows_by_key(source.awaiting, pseudonyms)
     hidden = scan.private
+    private = pseudonyms if hidden or salted else None
     unmatched, anonymous, used = list[str](), list[str](), set[str]()
     for i, (item, seen) in enumerate(zip(source.items, scan.rows(), strict=True)):
         if not seen["origin"]:  # the same texts once: of 10^5 films they are dear
             seen |= {"sample_id": item.sample_id, "source": item.uri}
         if seen["problem"] is not None:
             name, place, reason = seen["sample_id"], seen["source"], seen["problem"]
-            if pseudonyms is not None and hidden:
-                texts = (pseudonyms.guessed(text, hidden) for text in (name, place, reason))
+            if private is not None:
+                texts = (private.guessed(text, hidden) for text in (name, place, reason))
                 name, place, reason = texts
-            own = seen["private"] or ()  # nothing of a file whose header cannot be read
-            unnamed = bool(named is not None and own and named.keys().isdisjoint(own))
+            unnamed = bool(named is not None and seen["private"] and seen["key"] not in named)
             loss = not (unnamed or seen["problem"].startswith(NO_PICTURE))
             rejected.append(Rejection(name, place, reason, item.labels, loss))
-            used.update(seen["private"] or ())  # its header was read all the same
+            used.add(seen["key"])
             continue
         said = item if named is None else named.get(seen["key"])
         if said is None:
@@ -58,15 +66,15 @@ def identified(
         if said is not item:  # what the film's own path says counts where the row says nothing
             patient, split = said.patient_id or item.patient_id, said.split or item.split
             said = replace(said, patient_id=patient, split=split)
-        if pseudonyms is not None and hidden:
-            said = _guarded(said, pseudonyms, set(seen["private"] or ()))
+        if private is not None:
+            said = _guarded(said, private, set(seen["private"] or ()))
         used.add(seen["key"])
         patient = said.patient_id or seen["patient"]
         if patient is None:
             anonymous.append(seen["sample_id"])
         samples.append(_sample(i, said, seen, patient, scan.looks[i]))
-    if pseudonyms is not None and hidden:
-        source = nameless(source, pseudonyms)
+    if private is not None:
+        source = nameless(source, private)
     if source.awaiting:
         without = len((named or {}).keys() - used)
         findings += _unmatched(source.awaiting.keyword, unmatched, without)

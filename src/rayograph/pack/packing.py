@@ -10,16 +10,7 @@ from collections.abc import Callable, Sequence
 from rayograph import storage
 from rayograph.data import dataset
 from rayograph.data.manifest import Manifest
-from rayograph.pack import (
-    checks,
-    describe,
-    documents,
-    fitting,
-    lookalikes,
-    plan,
-    pseudonyms,
-    split,
-)
+from rayograph.pack import checks, describe, documents, fitting, lookalikes, plan, pseudonyms, split
 from rayograph.pack.describe import PackedSample
 from rayograph.pack.identify import Identified, identified
 from rayograph.pack.looks import Looks
@@ -54,9 +45,8 @@ def pack(
             note(f"{len(source.items) - seen.read} were read by a pack that was interrupted")
         found = identified(source, seen, options, salt)
         checks.rejected(found, len(source.items), options)
-        checks.views(found)
-        found = fitting.of_films(found, options)
         checks.left(found)
+        found = fitting.of_films(found, options)
         alike = looks.alike(found.samples)
         parts = split.assign(found.source, found.samples, alike, options)
         checks.folds(parts, options)
@@ -71,7 +61,7 @@ def pack(
         packed = describe.stored(found.samples, tasks)
         written = describe.by_part(tasks, results)
         manifest = describe.manifest(dest, found, inputs, packed, written, alike, options)
-        manifest = manifest.model_copy(update={"salted": salt and salt.check})
+        manifest = manifest.model_copy(update={"salted": seen.salted(salt)})
         finish(dest, found, packed, alike, looks, manifest)
     remove_stale(dest, manifest)
     return manifest

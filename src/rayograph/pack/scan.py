@@ -24,7 +24,7 @@ from rayograph import storage
 from rayograph.data.inputs import Inputs
 from rayograph.data.recipe import Recipe
 from rayograph.errors import Failure, UserError
-from rayograph.pack.decode import Decoded, UnusableError, decode, private_values
+from rayograph.pack.decode import UnusableError, decode, identity
 from rayograph.pack.lookalikes import looks as looks_of
 from rayograph.pack.looks import Looks
 from rayograph.pack.mapper import Mapper
@@ -96,6 +96,10 @@ class Scan:
         """The marks of all that headers say of patients."""
         every = pc.list_flatten(self._rows.column("private").combine_chunks())
         return set(pc.unique(every).to_pylist())
+
+    def salted(self, pseudonyms: Pseudonyms | None) -> str | None:
+        """What tells the salt that identifiers are hidden by; None where there are none."""
+        return pseudonyms.check if pseudonyms is not None and self.private else None
 
     def location(self, row: int) -> Location:
         """Where the sample of a usable original lies."""
@@ -206,10 +210,11 @@ def _scanned(task: ScanTask) -> tuple[list[dict[str, Any]], bytes]:
         try:
             decoded = decode(read, task.recipe)
         except UnusableError as error:
-            private, row["problem"] = private_values(read), str(error)
+            row["problem"] = str(error)
+            named, private = identity(read)
         else:
-            private = decoded.private
-            row |= _described(task, decoded)
+            named, private = decoded.identifiers, decoded.private
+            row["metadata"] = json.dumps({**decoded.metadata, **_study(named, task.pseudonyms)})
             samples = np.ascontiguousarray(decoded.values[None])
             batch = pa.record_batch([task.inputs.encoded(samples)], schema=field)
             data = batch.serialize().to_pybytes()
@@ -217,21 +222,24 @@ def _scanned(task: ScanTask) -> tuple[list[dict[str, Any]], bytes]:
             out.write(data)
         if private and task.pseudonyms is None:  # their names may tell, too
             raise missing(original.uri)
-        row |= _scrubbed(row, private, task.pseudonyms)
+        row |= _named(named, task) | _scrubbed(row, private, task.pseudonyms)
     return rows, out.getvalue()
 
 
-def _described(task: ScanTask, decoded: Decoded) -> dict[str, Any]:
-    """What a header says, with pseudonyms for what may tell who the patient is."""
-    metadata, named, own = dict(decoded.metadata), decoded.identifiers, task.pseudonyms
-    row: dict[str, Any] = {}
-    if own is not None:
-        if "PatientID" in named:
-            row["patient"] = own.of(named["PatientID"])
-        if task.keyword and task.keyword in named:
-            row["key"] = own.of(named[task.keyword])
-        metadata |= {name: own.of(named[word]) for word, name in STUDY.items() if word in named}
-    return row | {"metadata": json.dumps(metadata)}
+def _study(named: Mapping[str, str], pseudonyms: Pseudonyms | None) -> dict[str, str]:
+    """The pseudonyms of a film's study and its date."""
+    if pseudonyms is None:
+        return {}
+    return {name: pseudonyms.of(named[word]) for word, name in STUDY.items() if word in named}
+
+
+def _named(named: Mapping[str, str], task: ScanTask) -> dict[str, str]:
+    """The pseudonyms of a film's patient, and of what a table's rows name it by."""
+    words = {"patient": "PatientID", "key": task.keyword}
+    if task.pseudonyms is None:
+        return {}
+    return {column: task.pseudonyms.of(named[word]) for column, word in words.items()
+            if word is not None and word in named}  # fmt: skip
 
 
 def _look(pictures: npt.NDArray[np.uint8]) -> dict[str, Any]:

@@ -2,12 +2,12 @@
 
 from rayograph.data.recipe import Recipe, TableRecipe
 from rayograph.pack.decode import arrays, pictures, records
-from rayograph.pack.decode.decoded import Decoded, Value
+from rayograph.pack.decode.decoded import Decoded, Identity, Value
 from rayograph.pack.decode.errors import UnusableError
 from rayograph.pack.decode.forms import is_dicom
 from rayograph.pack.decode.pictures import SUFFIXES
 
-__all__ = ["SUFFIXES", "Decoded", "UnusableError", "Value", "decode", "private_values"]
+__all__ = ["SUFFIXES", "Decoded", "Identity", "UnusableError", "Value", "decode", "identity"]
 
 
 def decode(original: bytes, recipe: Recipe) -> Decoded:
@@ -23,10 +23,10 @@ def decode(original: bytes, recipe: Recipe) -> Decoded:
     return pictures.decode(original, recipe)
 
 
-def private_values(original: bytes) -> tuple[str, ...]:
-    """What an original that cannot be used says of its patient; nothing where it has no header."""
+def identity(original: bytes) -> Identity:
+    """Who an original that cannot be used is; nobody where it has no header."""
     if not is_dicom(original):
-        return ()
+        return Identity({}, ())
     from rayograph.pack.decode import dicom
 
-    return dicom.private_values(original)
+    return dicom.identity(original)

@@ -2,10 +2,21 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from rayograph.data.inputs import Samples
 
 Value = str | int | float | bool | None
+
+
+class Identity(NamedTuple):
+    """Who a film is: `identifiers` by DICOM keyword, and all `private` values of its header.
+
+    Neither is ever written, only their salted hashes.
+    """
+
+    identifiers: Mapping[str, str]
+    private: tuple[str, ...]
 
 
 @dataclass(frozen=True)

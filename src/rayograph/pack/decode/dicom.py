@@ -13,7 +13,7 @@ from pydicom.uid import UID
 from rayograph.data.recipe import ImageRecipe
 from rayograph.errors import one_line
 from rayograph.pack.decode import dicom_header, dicom_pixels, pictures, signs
-from rayograph.pack.decode.decoded import Decoded, Value
+from rayograph.pack.decode.decoded import Decoded, Identity, Value
 from rayograph.pack.decode.dicom_gray import shades
 from rayograph.pack.decode.errors import UnusableError
 
@@ -40,8 +40,8 @@ def decode(original: bytes, recipe: ImageRecipe) -> Decoded:
         raise UnusableError(f"damaged DICOM: {QUOTED.sub('…', one_line(error))}") from None
 
 
-def private_values(original: bytes) -> tuple[str, ...]:
-    """What the header of a film that cannot be used says of its patient, as far as it can be read.
+def identity(original: bytes) -> Identity:
+    """Who a film that cannot be used is, as far as its header can be read.
 
     Nothing of one that cannot be read: then nothing of it is known, and nothing of it is told.
     """
@@ -50,9 +50,9 @@ def private_values(original: bytes) -> tuple[str, ...]:
             warnings.simplefilter("ignore")
             dicom_pixels.check_deflated(original)
             header = dcmread(io.BytesIO(original), force=True, stop_before_pixels=True)
-            return dicom_header.private(header, {})
+            return Identity(dicom_header.identifiers(header), dicom_header.private(header, {}))
     except Exception:
-        return ()
+        return Identity({}, ())
 
 
 def _decoded(original: bytes, recipe: ImageRecipe) -> Decoded:

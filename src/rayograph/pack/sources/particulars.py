@@ -61,9 +61,9 @@ def read(
     for key, column in columns.items():
         said = texts(uri, table, column)
         found[key] = [None if is_missing(text) else READERS[key](text) for text in said]
-        odd = [said[i] for i in rows if found[key][i] is None and not is_missing(said[i])]
+        odd = [i for i in rows if found[key][i] is None and not is_missing(said[i])]
         if odd:
             found[f"source_{key}"] = [text or None for text in said]
-            message = f"{len(odd)} values of {column} are no {key}, such as {odd[0]!r}"
+            message = f"{len(odd)} values of {column} are no {key}, the first in row {odd[0] + 1}"
             findings += (Finding(kind=f"no_{key}", message=one_line(message)),)
     return found, findings
