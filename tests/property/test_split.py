@@ -54,3 +54,13 @@ def test_the_cut_does_not_depend_on_the_order_of_the_films(rows, fraction, rando
         return {name for name, out in zip(shuffled, mask, strict=True) if out}
 
     assert taken(order) == taken(list(range(len(rows))))
+
+
+@given(films, fractions, st.lists(st.tuples(st.integers(0, 119), st.integers(0, 119)), max_size=20))
+def test_films_that_look_the_same_are_on_one_side(rows, fraction, pairs):
+    alike = [(i % len(rows), j % len(rows)) for i, j in pairs]
+    patients, digests, labels = zip(*rows, strict=True)
+    groups = split.group_by_patient(list(map(str, patients)), list(map(str, digests)), alike)
+    names = [f"film{i:03}" for i in range(len(rows))]
+    taken = split.holdout(groups, names, np.array(labels), fraction, 0)
+    assert all(taken[i] == taken[j] for i, j in alike)

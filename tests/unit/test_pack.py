@@ -26,6 +26,8 @@ from rayograph.pack.decode import pictures
 from rayograph.pack.mapper import one_by_one
 from rayograph.pack.plan import rows_per_batch
 from rayograph.pack.sources import open_source
+from rayograph.runs import history
+from rayograph.search.ledger import Trial
 from tests import conftest
 from tests.conftest import SHARED, needs_real_films
 
@@ -117,6 +119,8 @@ from rayograph.config import PackConfig
 from rayograph.pack.mapper import one_by_one
 from rayograph.pack.packing import pack
 from rayograph.pack.sources import open_source
+from rayograph.runs import history
+from rayograph.search.ledger import Trial
 
 options = PackConfig.load(None, sys.argv[3:]).pack
 pack(open_source(sys.argv[1], options), sys.argv[2], one_by_one, False, print)
@@ -400,3 +404,42 @@ def test_without_validation_films_all_others_are_trained_on(few: Path, tmp_path:
     assert [message.rpartition(": ")[2] for message in told] == [
         "pack.val=none, so the last epoch is the model"
     ]
+
+
+def test_without_validation_films_the_last_epoch_is_the_model() -> None:
+    """Though its training loss is the highest; with validation films the best one is."""
+    losses = (0.5, 0.1, 0.9)
+    rows = [
+        {"epoch": epoch, "checkpoint": f"checkpoint_{epoch}", "train_loss": loss}
+        for epoch, loss in enumerate(losses, start=1)
+    ]
+    assert history.best(rows, "val_auroc") == rows[2]
+    kept = [history.standing(rows[:epoch], "val_auroc") for epoch in (1, 2, 3)]
+    assert kept == sorted(kept), "Ray would prune the model"
+    trial = Trial(number=0, params={}, epochs=3, run="trial_00000")
+    for row in rows:
+        trial.add(row | {"seconds": 1.0}, trial.run, "val_auroc", 1)
+    assert trial.best is not None
+    assert trial.best.epoch == 3
+    judged = [row | {"val_auroc": 1 - row["train_loss"]} for row in rows]
+    assert history.best(judged, "val_auroc") == judged[1]
+
+
+def test_films_that_look_the_same_are_in_one_part_where_the_cut_is_ours(tmp_path: Path) -> None:
+    """Twelve pairs of patients of their own, hardly told apart: by chance half would be parted."""
+    rng = np.random.default_rng(3)
+    for i in range(24):
+        place = tmp_path / "films" / ("normal", "sick")[i % 2]
+        place.mkdir(parents=True, exist_ok=True)
+        film = np.kron(rng.integers(30, 220, (9, 9)), np.ones((8, 8))).astype(np.uint8)
+        Image.fromarray(film).save(place / f"a{i}.png")
+        if i < 12:
+            Image.fromarray(film + np.uint8(2)).save(place / f"b{i}.png")
+    options = PackOptions(size=72, val_fraction=0.4)
+    found = packing(tmp_path / "films", tmp_path / "d", options)
+    part = {r["sample_id"]: r["part"] for r in index.every(found).to_pylist()}
+    assert len(set(part.values())) == 3
+    twins = [name for name in part if "/b" in name]
+    assert len(twins) == 12
+    assert all(part[name] == part[name.replace("/b", "/a")] for name in twins)
+    assert "near_identical" not in {finding.kind for finding in found.manifest.findings}
