@@ -157,8 +157,8 @@ def test_what_a_task_gives_under_multiplicities_is_what_it_evaluates(task):
 def test_the_interval_of_seeds_covers_what_the_recipe_reaches(seed_sd, patients, least):
     """Of 5 seeds; a run is right where patient + seed + its own noise is above a threshold.
 
-    In the last case accuracies of seeds have a deviation of 0.2 and are skewed: Student's interval
-    of accuracies that are known exactly covers in 93 % of cases, ours (2,000 cases) in 92 %.
+    In the last case accuracies of seeds have a deviation of 0.2 and are skewed, so Student's
+    interval covers less often than it says.
     """
     rng, sets, covered, films_alone = np.random.default_rng(3), 500, 0, 0
     from scipy.special import ndtr
