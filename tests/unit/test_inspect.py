@@ -58,7 +58,7 @@ def test_what_the_index_knows_is_counted_and_what_it_lacks_is_left_out(films: Da
     with_columns(
         films,
         View=["PA", "AP", None, " PA"] * (n // 4) + ["PA"] * (n % 4),
-        age=["058Y", "18M", "", "999"] * (n // 4) + [None] * (n % 4),
+        age=[58.0, 1.5, None, 999.0] * (n // 4) + [None] * (n % 4),
         width=[1024] * n,
         height=[2048] * n,
         inverted=[row in (1, 100) for row in range(n)],

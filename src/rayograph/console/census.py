@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from rayograph.data.census import SIGNS
 from rayograph.errors import one_line
 
 if TYPE_CHECKING:
@@ -10,11 +11,6 @@ if TYPE_CHECKING:
 
 SHOWN, NAMED = 8, 5  # values of a column, names
 TITLES = {"view": "views", "sex": "sexes", "modality": "modalities", "manufacturer": "made by"}
-SIGNS = {
-    "inverted": "look inverted (white background)",
-    "coloured": "have colour in them",
-    "burnt_in": "have text burnt in",
-}
 BARS, LEVELS = "▁▂▃▄▅▆▇█", 32  # heights, and bars of the histogram
 
 

@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 
 COUNTED = ("view", "sex", "modality", "manufacturer", "format")
-SIGNS = ("inverted", "coloured", "burnt_in")
+SIGNS = {  # of odd films, and what is said of such
+    "inverted": "look inverted (white background)",
+    "coloured": "have colour in them",
+    "burnt_in": "have text burnt in",
+}
 COLOURED = 0.001  # share of coloured pixels from which a film is said to have colour
 NAMED = 20  # films that are named; the counts are of all
 YES = ("yes", "true", "1", "1.0", "t", "y")
-AGE = re.compile(r"\s*(\d{1,3}(?:\.\d+)?)\s*([DWMY]?)\w*\s*", re.IGNORECASE)
-IN_A_YEAR = {"D": 365.25, "W": 52.18, "M": 12.0, "Y": 1.0, "": 1.0}  # as DICOM's AS writes ages
 OLDEST = 120  # years; more is a mistake, or an age that was hidden
 DECADE = 10  # years of a bar
 
@@ -100,21 +102,14 @@ def counted(values: Iterable[Any]) -> Counted:
 
 
 def ages(values: Iterable[Any]) -> Ages | None:
-    """Of ages as numbers of years, or as texts such as `058Y` or `18M`; None where none is one."""
-    found = [years for value in values if (years := _years(value)) is not None]
+    """Of ages in years; None where none is a number that can be one."""
+    numbers = [value for value in values if isinstance(value, int | float)]
+    found = [value for value in numbers if 0 <= value <= OLDEST]
     if not found:
         return None
     decades = np.bincount([int(age // DECADE) for age in found])
     youngest, median, oldest = (float(np.percentile(found, share)) for share in (0, 50, 100))
     return Ages(len(found), youngest, median, oldest, decades.tolist())
-
-
-def _years(value: Any) -> float | None:
-    match = AGE.fullmatch(str(value))
-    if match is None:
-        return None
-    years = float(match[1]) / IN_A_YEAR[match[2].upper()]
-    return years if years <= OLDEST else None
 
 
 def _sizes(known: Mapping[str, list[Any]]) -> Counted | None:

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rayograph.config import PackOptions
-from rayograph.data import moments
+from rayograph.data import census, moments
 from rayograph.data.inputs import Inputs
 from rayograph.data.manifest import SPLITS, Finding, LabelCounts, Manifest, Part
 from rayograph.errors import one_line
@@ -17,10 +17,7 @@ from rayograph.pack.samples import Sample
 from rayograph.pack.shard import Packed, ShardTask
 from rayograph.pack.split import Pairs
 
-SIGNS = {
-    "inverted": "look inverted (white background)",
-    "burnt_in": "have text burnt in, or say so, which may name a patient",
-}
+SIGNS = {name: census.SIGNS[name] for name in ("inverted", "burnt_in")}  # that something is wrong
 
 
 class PackedSample(NamedTuple):
