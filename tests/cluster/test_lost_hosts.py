@@ -72,8 +72,12 @@ class Run:
         return len({str(row["checkpoint"])[-8:] for row in self.rows})
 
     def until(self, rows: int) -> None:
-        """Wait for so many epochs."""
-        lab.until(lambda: len(self.rows) >= rows, RETRY_TIMEOUT_S)
+        """Wait for so many epochs, for each of them as long as a restart may take."""
+        while len(self.rows) < rows:
+            self._until_after(len(self.rows))
+
+    def _until_after(self, rows: int) -> None:
+        lab.until(lambda: len(self.rows) > rows, RETRY_TIMEOUT_S)
 
     def again(self, starts: int) -> None:
         """Wait until so many starts have ended an epoch, and say how long it took."""
