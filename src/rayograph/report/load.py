@@ -1,12 +1,15 @@
 """A run's folder, as the report shows it."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
 from rayograph import task as tasks
+from rayograph.report.parts import PARTS
 from rayograph.report.view import EvaluationView, RunReport
 from rayograph.runs import evaluations as results
+from rayograph.runs import findings
 from rayograph.runs.folder import RunFolder
 
 SPLITS = ("test", "val", "train")
@@ -20,7 +23,15 @@ def report_of(folder: RunFolder) -> RunReport:
         config=config.model_dump(mode="json"),
         history=folder.history(),
         evaluations=list(_evaluations(folder.uri)),
+        findings=dict(_findings(folder.uri)),
     )
+
+
+def _findings(run: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    for part in PARTS:
+        found = findings.load(run, part.name)
+        if found is not None:
+            yield part.name, found
 
 
 def _evaluations(run: str) -> Iterator[EvaluationView]:

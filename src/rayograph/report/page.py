@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from rayograph import task
-from rayograph.report import labels, subgroups, words
+from rayograph.report import labels, parts, subgroups, words
 from rayograph.report.epochs import exploratory, loss_curves, score_curves
 from rayograph.report.figures import precision_recall, roc
 from rayograph.report.html import config_text, markup, template
@@ -40,6 +40,8 @@ def render(report: RunReport) -> str:
         curves={"loss": markup(loss_curves(report)), "scores": markup(score_curves(report))},
         history=_history(report),
         sections=sections,
+        parts=list(parts.sections(report.findings)),
+        doubts=list(parts.doubts(report.findings)),
         headline=next(iter(tests or sections), None),
         config=config_text(report.config),
     )

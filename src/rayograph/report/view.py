@@ -64,12 +64,16 @@ class EvaluationView:
 
 @dataclass(frozen=True)
 class RunReport:
-    """One run: its resolved config, a mapping for each epoch, and an evaluation for each split."""
+    """One run: its resolved config, a mapping for each epoch, and an evaluation for each split.
+
+    `findings` are the documents that other commands left, by name.
+    """
 
     name: str
     config: Mapping[str, Any]
     history: Sequence[Mapping[str, Any]]
     evaluations: Sequence[EvaluationView]
+    findings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def noun(self) -> str:
