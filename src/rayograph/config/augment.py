@@ -14,6 +14,18 @@ class AugmentOptions(Options):
     shift: float = Field(0.05, ge=0, le=0.5)
     """shift from the centre, at most, either way [fraction]"""
 
+    area: tuple[float, float] | None = None
+    """part of the film's area that is cropped anywhere in it, from and to, in place of `scale` and
+    `shift`; 0.35 to 1 helps where other hospitals frame films otherwise [fraction]"""
+
+    aspect: tuple[float, float] = (0.75, 1.333)
+    """width over height of that crop, which becomes a square: the model cannot read the film's own
+    shape any more [ratio]"""
+
+    gamma: float = Field(1.0, ge=1, le=4)
+    """tone curve: gray to a power, at most this or one over it, 1 for none; 1.7 helps where other
+    devices process films otherwise [exponent]"""
+
     rotation: float = Field(7.0, ge=0, le=180)
     """rotation, at most, either way [degrees]"""
 
@@ -28,7 +40,19 @@ class AugmentOptions(Options):
 
     @model_validator(mode="after")
     def _ordered(self) -> "AugmentOptions":
-        low, high = self.scale
-        if not 0.1 <= low <= high <= 1.5:
-            raise ValueError(f"scale [{low:g}, {high:g}]: must be min ≤ max, both from 0.1 to 1.5")
+        if not 0.1 <= self.scale[0] <= self.scale[1] <= 1.5:
+            raise ValueError(f"scale {_span(self.scale)}: must be min ≤ max, both from 0.1 to 1.5")
+        if self.area is None:
+            return self
+        if not 0.05 <= self.area[0] <= self.area[1] <= 1:
+            raise ValueError(f"area {_span(self.area)}: must be min ≤ max, both from 0.05 to 1")
+        if not 0.25 <= self.aspect[0] <= 1 <= self.aspect[1] <= 4:
+            raise ValueError(f"aspect {_span(self.aspect)}: must be min ≤ 1 ≤ max, from 0.25 to 4")
+        for name in ("scale", "shift"):
+            if getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"area takes the place of {name}: give one of them")
         return self
+
+
+def _span(ends: tuple[float, float]) -> str:
+    return f"[{ends[0]:g}, {ends[1]:g}]"

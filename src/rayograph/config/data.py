@@ -1,6 +1,6 @@
 """What a run reads: a packed dataset, or phantom films made for it."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -31,6 +31,10 @@ class DataOptions(Options):
 
     image_size: int = Field(128, ge=16, le=2048)
     """side of what the model sees (films) [pixels]"""
+
+    normalize: Literal["dataset", "film"] = "dataset"
+    """gray levels standardised by the training films' mean and deviation, or by each film's own,
+    which helps where other devices make darker or flatter films [name]"""
 
     cache: Annotated[str, AfterValidator(_folder)] | None = None
     """folder on each node's own disk that keeps what was read; null: none, since films of patients

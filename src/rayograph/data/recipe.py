@@ -69,19 +69,24 @@ class ImageRecipe(BaseModel, frozen=True, extra="forbid"):
 
 
 class ImageTransform(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
-    """From a packed film to what the model sees: its size, and the training pixels' moments."""
+    """From a packed film to what the model sees: its size, and the training pixels' moments.
+
+    By `normalize` gray levels are standardised by these moments, or by each film's own.
+    """
 
     kind: Literal["image"] = "image"
     size: Annotated[int, Field(ge=16, le=2048)]
     mean: Annotated[float, Field(ge=0, le=1)]
     std: Annotated[float, Field(gt=0, le=1)]
+    normalize: Literal["dataset", "film"] = "dataset"
 
     @classmethod
     def fitted(cls, moments: Moments, options: DataOptions) -> "ImageTransform":
         """The transform for a training split with these moments of gray levels, 0 to 255."""
         (mean,), (square,) = moments.mean, moments.mean_square
         std = math.sqrt(max(square - mean**2, 1.0))
-        return cls(size=options.image_size, mean=mean / 255, std=std / 255)
+        side, normalize = options.image_size, options.normalize
+        return cls(size=side, mean=mean / 255, std=std / 255, normalize=normalize)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -91,7 +96,8 @@ class ImageTransform(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False
     @property
     def words(self) -> str:
         """What the model sees, for people."""
-        return f"seen at {self.size}"
+        own = ", each standardised by itself" if self.normalize == "film" else ""
+        return f"seen at {self.size}{own}"
 
 
 class TableColumn(BaseModel, frozen=True, extra="forbid"):
