@@ -10,10 +10,12 @@ from torchvision import models as zoo
 from rayograph.config import ModelOptions
 from rayograph.errors import UserError
 from rayograph.models import build
-from rayograph.models.registry import families
 
 FILM = (1, 64, 64)
-FAMILIES = ["cnn", "resnet18", "densenet121", "efficientnet_b0", "convnext_tiny"]
+FAMILIES = [
+    "cnn", "resnet18", "densenet121", "efficientnet_b0", "convnext_tiny", "timm/regnety_002",
+    "timm/convnext_atto",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -65,7 +67,7 @@ def test_weights_that_would_run_code_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_a_familys_layers_are_where_it_says(name: str) -> None:
-    family = families()[name]
+    family = build.family_of(name)
     model = build.build(ModelOptions(name=name, width=8, depth=2), FILM, 3).eval()
     assert model.get_submodule(family.first_conv).in_channels == 1
     assert model.get_submodule(family.classifier).out_features == 3

@@ -21,12 +21,12 @@ class ModelOptions(Options):
     """Which classifier is built, and what it starts from."""
 
     name: str = "resnet18"
-    """cnn, or a resnet, densenet, efficientnet or convnext by torchvision's name; mlp for records
-    [name]"""
+    """cnn, or a resnet, densenet, efficientnet or convnext by torchvision's name; timm/NAME for
+    timm's convolutional ones, such as timm/convnext_nano; mlp for records [name]"""
 
     weights: Annotated[str, AfterValidator(_weights)] | None = None
-    """weights to start from: a torchvision name such as IMAGENET1K_V2, or the URI of a .safetensors
-    or .pth file; null: random [name or URI]"""
+    """weights to start from: torchvision's name such as IMAGENET1K_V2, timm's such as in12k, or the
+    URI of a .safetensors or .pth file; null: random [name or URI]"""
 
     freeze_backbone: bool = False
     """train the last layer only [true or false]"""

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from rayograph import storage
 from rayograph.config import ModelOptions, is_place
 from rayograph.errors import UserError
-from rayograph.models import cnn
-from rayograph.models.registry import families
+from rayograph.models import cnn, from_timm
+from rayograph.models.registry import Family, families
 from rayograph.models.weights import check_name, fitted
 
 Shape = tuple[int, ...]  # of one input: (1, S, S)
@@ -18,12 +18,7 @@ Shape = tuple[int, ...]  # of one input: (1, S, S)
 
 def check(options: ModelOptions, shape: Shape) -> None:
     """Raise `UserError` for an unknown name, absent weights, or films too small for the CNN."""
-    known = list(families())
-    if options.name not in known:
-        near = difflib.get_close_matches(options.name, known, n=1)
-        hint = f"; did you mean {near[0]}?" if near else f"; there are {', '.join(known)}"
-        raise UserError(f"model.name={options.name}: no such model{hint}")
-    if families()[options.name].rank != len(shape):
+    if family_of(options.name).rank != len(shape):
         fitting = [name for name, family in families().items() if family.rank == len(shape)]
         raise UserError(
             f"model.name={options.name}: not for a sample of shape {list(shape)}; use "
@@ -46,10 +41,10 @@ def build(options: ModelOptions, shape: Shape, outputs: int) -> nn.Module:
 
     Weights come from `options.weights`; the rest is drawn from torch's generator.
     """
-    family = families()[options.name]
+    family = family_of(options.name)
     model = family.make(options, shape, outputs, family)
     if options.norm == "sync":
-        model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+        model = _synchronised(model, options.name)
     if options.weights:
         model.load_state_dict(fitted(model, options, family).tensors, strict=False)
     if options.freeze_backbone:
@@ -58,11 +53,30 @@ def build(options: ModelOptions, shape: Shape, outputs: int) -> nn.Module:
     return model
 
 
+def family_of(name: str) -> Family:
+    """The family of a model's name; `UserError` that names the nearest for an unknown one."""
+    if name.startswith(from_timm.PREFIX):
+        return from_timm.family(name)
+    known = families()
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+        raise UserError(f"model.name={name}: no such model; {hint}")
+    return known[name]
+
+
+def _synchronised(model: nn.Module, name: str) -> nn.Module:
+    if not name.startswith(from_timm.PREFIX):
+        own: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+        return own
+    return from_timm.synchronised(model)
+
+
 def check_weights(options: ModelOptions, shape: Shape, outputs: int) -> str | None:
     """What of `options.weights` is not taken, in a line; `UserError` where they do not fit."""
     if not options.weights:
         return None
-    family = families()[options.name]
+    family = family_of(options.name)
     with torch.device("meta"):
         model = family.make(options, shape, outputs, family)
     return fitted(model, options, family).told
@@ -94,7 +108,7 @@ def restored(
 
 def head(model: nn.Module, name: str) -> nn.Module:
     """The last layer of a model of that name."""
-    return model.get_submodule(families()[name].classifier)
+    return model.get_submodule(family_of(name).classifier)
 
 
 def _kind(tensor: Tensor | None) -> str:

@@ -1,4 +1,4 @@
-"""Weights from storage or torchvision into a model of gray films."""
+"""Weights from storage, torchvision or timm into a model of gray films."""
 
 import io
 import pickletools
@@ -15,7 +15,7 @@ from torchvision import models as zoo
 from rayograph import storage
 from rayograph.config import ModelOptions, is_place
 from rayograph.errors import Failure, UserError, one_line
-from rayograph.models import files
+from rayograph.models import files, from_timm
 from rayograph.models.registry import Family
 
 KINDS = "Double Float Half BFloat16 Long Int Short Char Byte Bool ComplexFloat ComplexDouble"
@@ -47,7 +47,10 @@ def fitted(model: nn.Module, options: ModelOptions, family: Family) -> Fitted:
     model is missing or of another shape, or where the file has layers that the model lacks.
     """
     own = {key: t for key, t in model.state_dict().items() if not key.endswith(COUNTS)}
-    found = _without_prefix(_read(options.name, str(options.weights)), own)
+    read = _read(options.name, str(options.weights))
+    found = _without_prefix(read, own)
+    by_order = None if found.keys() & own else _by_order(read, own, family)
+    found = by_order or found
     shapes = {key: list(t.shape) for key, t in found.items()}
     if family.first_conv is not None:
         first = f"{family.first_conv}.weight"
@@ -63,8 +66,32 @@ def fitted(model: nn.Module, options: ModelOptions, family: Family) -> Fitted:
         raise _misfit(options, own, shapes, lacking, extra)
     left = [f"{key} {shapes.get(key, 'is absent')}" for key in (*own, *others) if key not in fit]
     more = f" and {len(left) - FEW} more" if len(left) > FEW else ""
-    told = f"model.weights={options.weights}: not taken: {', '.join(left[:FEW])}{more}"
-    return Fitted(fit, told if left else None)
+    told = [f"not taken: {', '.join(left[:FEW])}{more}"] if left else []
+    if by_order:
+        told.insert(0, "its tensors have other names, and were taken in their order")
+    return Fitted(fit, f"model.weights={options.weights}: {'; '.join(told)}" if told else None)
+
+
+def _by_order(
+    read: Mapping[str, Tensor], own: Mapping[str, Tensor], family: Family
+) -> dict[str, Tensor] | None:
+    """Tensors of other names by the model's, where all are of the same shapes in the same order.
+
+    The first layer may read other channels, and the head have other outputs; else None.
+    """
+    theirs = [t for key, t in read.items() if not key.endswith(COUNTS)]
+    first = f"{family.first_conv}.weight"
+    if len(theirs) != len(own):
+        return None
+    for (key, mine), tensor in zip(own.items(), theirs, strict=True):
+        loose = 1 if key == first else 0  # the dimension in which they may differ
+        may = key == first or key.startswith(f"{family.classifier}.")
+        shapes = [list(t.shape) for t in (mine, tensor)]
+        if may and len(shapes[0]) == len(shapes[1]):
+            shapes = [s[:loose] + s[loose + 1 :] for s in shapes]
+        if shapes[0] != shapes[1]:
+            return None
+    return dict(zip(own, theirs, strict=True))
 
 
 def _misfit(
@@ -94,7 +121,7 @@ def _misfit(
 
 def _read(name: str, weights: str) -> dict[str, Tensor]:
     if not is_place(weights):
-        return _from_torchvision(name, weights)
+        return _fetched(name, weights)
     data, place = storage.read(weights), f"model.weights={weights}"
     read = files.read(data, place)[1] if weights.endswith(".safetensors") else plain(data, place)
     return dict(_tensors(read))
@@ -165,19 +192,24 @@ def _names(file: io.BytesIO) -> set[str]:
 
 
 def check_name(name: str, weights: str) -> None:
-    """Raise `UserError` where torchvision has no such weights of a model."""
-    known = [w.name for w in zoo.get_model_weights(name)] if name not in ("cnn", "mlp") else []
+    """Raise `UserError` where neither torchvision nor timm has such weights of a model."""
+    if name.startswith(from_timm.PREFIX):
+        known = from_timm.tags(name)
+    else:
+        known = [w.name for w in zoo.get_model_weights(name)] if name not in ("cnn", "mlp") else []
     if weights not in known:
         names = ", ".join(known) or "none"
         raise UserError(f"model.weights={weights}: {name} has {names}; or give a URI")
 
 
-def _from_torchvision(name: str, weights: str) -> dict[str, Tensor]:
+def _fetched(name: str, weights: str) -> dict[str, Tensor]:
     check_name(name, weights)
     try:
+        if name.startswith(from_timm.PREFIX):
+            return dict(from_timm.pretrained(name, weights).state_dict())
         return dict(zoo.get_model(name, weights=weights).state_dict())
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # timm's hub raises either
         raise Failure(
-            f"model.weights={weights}: cannot fetch from torchvision's site: {error}; "
+            f"model.weights={weights}: cannot be fetched: {one_line(error)}; "
             "put the file into your storage and give its URI"
         ) from None
