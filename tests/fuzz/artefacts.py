@@ -13,7 +13,7 @@ from pydicom import Dataset as Header
 from pydicom import uid
 
 from rayograph import storage
-from rayograph.config import PackOptions, RunConfig, SweepConfig
+from rayograph.config import PackOptions, RunConfig, SweepConfig, TrainOptions
 from rayograph.data.dataset import Dataset
 from rayograph.models import files
 from rayograph.models.build import build
@@ -123,7 +123,7 @@ def runs(folder: Path, data: Dataset) -> None:
         place = storage.join(own.uri, folders.HISTORY)
         storage.write(place, history.to_lines([ROW]))
         trial = Trial(number=number, params={"optim.lr": 0.001}, run=f"trial_{number:05}", epochs=2)
-        trial.add(ROW, trial.run, "val_auroc", 1)
+        trial.add(ROW, trial.run, TrainOptions(), 1)
         trials.append(trial)
     ledger = Ledger(storage.join(sweep.uri, LEDGER), trials)
     ledger.touch()

@@ -9,7 +9,7 @@ import pytest
 from ray.tune.schedulers import AsyncHyperBandScheduler
 
 from rayograph import storage
-from rayograph.config import SweepConfig
+from rayograph.config import SweepConfig, TrainOptions
 from rayograph.console import tables, trials
 from rayograph.errors import Failure, UserError
 from rayograph.search import optuna
@@ -30,7 +30,7 @@ def trial(number: int, *aurocs: float, **fields: Any) -> Trial:
     given = {"number": number, "params": {"optim.lr": 0.1 * (number + 1)}, "epochs": 9, **fields}
     found = Trial(run=f"trial_{number:05}", **given)
     for epoch, auroc in enumerate(aurocs, start=1):
-        found.add(row(epoch, auroc), found.run, "val_auroc", 2)
+        found.add(row(epoch, auroc), found.run, TrainOptions(), 2)
     return found
 
 
@@ -75,16 +75,24 @@ def test_a_damaged_ledger_names_its_line(tmp_path: Path) -> None:
 
 def test_the_winner_has_the_best_checkpoint_of_all_and_an_unsaved_epoch_does_not_count() -> None:
     unsaved = trial(2, 0.6)
-    unsaved.add(row(2, 0.99) | {"checkpoint": None}, unsaved.run, "val_auroc", 1)
+    unsaved.add(row(2, 0.99) | {"checkpoint": None}, unsaved.run, TrainOptions(), 1)
     ledger = Ledger("", [trial(0, 0.8), trial(1, 0.9, 0.7), unsaved, trial(3)])
     assert [t.number for t in ledger.ranked()] == [1, 0, 2, 3]
     assert ledger.winner() is ledger.trials[1]
     assert Ledger("", [trial(3)]).winner() is None
 
 
+def test_a_trial_is_judged_by_its_last_epoch_where_that_is_the_model() -> None:
+    found, train = trial(0), TrainOptions(final="last")
+    found.review([row(1, 0.9), row(2, 0.7)], train, 1)
+    found.review([row(1, 0.9), row(2, 0.7)], train, 1)  # once more, as after a restart
+    assert found.best is not None
+    assert (found.best.epoch, found.best.score) == (2, 0.7)
+
+
 def test_the_same_epoch_told_twice_costs_once() -> None:
     found = trial(0, 0.5)
-    found.add(row(1, 0.5), found.run, "val_auroc", 2)
+    found.add(row(1, 0.5), found.run, TrainOptions(), 2)
     assert found.seconds == 4
 
 
@@ -163,7 +171,7 @@ def test_importance_finds_the_parameter_that_matters_and_says_nothing_of_too_few
 
 def test_the_winners_command_is_the_sweeps_with_its_parameters() -> None:
     winner = trial(1, params={"optim.lr": 0.5, "model.norm": "group", "optim.clip_norm": None})
-    winner.add(row(1, 0.5), winner.run, "val_auroc", 1)
+    winner.add(row(1, 0.5), winner.run, TrainOptions(), 1)
     words = ["demo", "sweep.max_trials=3", "run.name=x", "data.uri=s3://a/b c", "run.storage=/r"]
     config = SweepConfig.load(None, words[1:])
     assert repeats(winner, SPACE, words, config) == (
@@ -172,14 +180,14 @@ def test_the_winners_command_is_the_sweeps_with_its_parameters() -> None:
     )
     winner.params = {"optim.lr": 0.7}  # of a later handover
     assert "optim.lr=0.5" in str(repeats(winner, SPACE, words, config))
-    winner.add(row(2, 0.6), f"{winner.run}-1a2b", "val_auroc", 1)
+    winner.add(row(2, 0.6), f"{winner.run}-1a2b", TrainOptions(), 1)
     assert repeats(winner, SPACE, words, config) is None, "no plain run has its schedule"
 
 
 def test_what_has_not_ended_is_left_to_do_and_no_more_than_is_wanted() -> None:
     states = ("finished", "stopped", "diverged", "failed", "lost", "waiting", "waiting", "waiting")
     ledger = Ledger("", [trial(number, state=state) for number, state in enumerate(states)])
-    ledger.trials[7].add(row(1, 0.5), "trial_00007", "val_auroc", 1)
+    ledger.trials[7].add(row(1, 0.5), "trial_00007", TrainOptions(), 1)
     assert [t.number for t in ledger.left(8)] == [3, 4, 5, 6, 7]
     assert [t.number for t in ledger.left(6)] == [3, 4, 5, 7], "what was begun is ended"
 
@@ -202,7 +210,7 @@ def test_a_sweep_begun_otherwise_is_refused_and_more_trials_are_not(tmp_path: Pa
 
 def test_epochs_that_were_not_told_are_taken_in() -> None:
     found = trial(0, 0.5)
-    found.review([row(1, 0.5), row(2, 0.9), row(3, 0.7)], "val_auroc", 2)
+    found.review([row(1, 0.5), row(2, 0.9), row(3, 0.7)], TrainOptions(), 2)
     assert (found.epoch, found.seconds, found.last) == (3, 12, 0.7)
     assert found.best is not None
     assert found.best.epoch == 2
@@ -210,7 +218,7 @@ def test_epochs_that_were_not_told_are_taken_in() -> None:
 
 def test_an_undefined_metric_is_a_dash() -> None:
     found = trial(0)
-    found.add(row(1, None), found.run, "val_auroc", 1)
+    found.add(row(1, None), found.run, TrainOptions(), 1)
     assert found.best is not None
     assert found.best.score == -0.4, "the loss stands in"
     assert trials.best(found, "val_auroc") == "–"

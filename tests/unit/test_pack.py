@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from rayograph.config import PackConfig, PackOptions
+from rayograph.config import PackConfig, PackOptions, TrainOptions
 from rayograph.data import dataset, index, inspection, stream
 from rayograph.data.dataset import Dataset
 from rayograph.data.recipe import ImageRecipe
@@ -418,7 +418,7 @@ def test_without_validation_films_the_last_epoch_is_the_model() -> None:
     assert kept == sorted(kept), "Ray would prune the model"
     trial = Trial(number=0, params={}, epochs=3, run="trial_00000")
     for row in rows:
-        trial.add(row | {"seconds": 1.0}, trial.run, "val_auroc", 1)
+        trial.add(row | {"seconds": 1.0}, trial.run, TrainOptions(), 1)
     assert trial.best is not None
     assert trial.best.epoch == 3
     judged = [row | {"val_auroc": 1 - row["train_loss"]} for row in rows]

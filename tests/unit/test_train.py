@@ -14,6 +14,8 @@ from rayograph.data.dataset import Dataset
 from rayograph.errors import Diverged, UserError
 from rayograph.evaluate import evaluation
 from rayograph.pack import phantom
+from rayograph.report.load import report_of
+from rayograph.report.page import render
 from rayograph.runs import checkpoint, history
 from rayograph.runs.folder import RunFolder
 from rayograph.train import checks, local, optim
@@ -62,6 +64,7 @@ def test_the_best_epoch_is_the_first_of_the_highest_and_has_a_checkpoint() -> No
     unsaved[1]["checkpoint"] = None
     assert history.best(unsaved, "val_auroc")["epoch"] == 1
     assert history.best([], "val_auroc") is None
+    assert history.best(rows(0.5, 0.9, 0.7), TrainOptions(final="last").leader)["epoch"] == 3
 
 
 def test_a_run_is_finished_by_epochs_or_by_patience() -> None:
@@ -134,6 +137,17 @@ def test_only_the_best_and_the_latest_checkpoints_are_kept(packed: Dataset, tmp_
     best = history.best(folder.history(), "val_loss")["epoch"]
     assert set(folder.checkpoints()) == {best, 5}
     assert json.loads(storage.read(f"{folder.uri}/best/model.json"))["epoch"] == best
+
+
+def test_the_last_epoch_is_the_model_where_that_was_asked(packed: Dataset, tmp_path: Path) -> None:
+    words = ("train.epochs=4", "checkpoint.keep=1", "train.final=last", "optim.lr=1e-7")
+    folder = run(packed, tmp_path, *words)  # which hardly learns, so any epoch may be the best
+    assert set(folder.checkpoints()) == {4}
+    assert json.loads(storage.read(f"{folder.uri}/best/model.json"))["epoch"] == 4
+    page = render(report_of(folder))
+    assert "marks the last epoch, 4, whose weights are the model" in page
+    with pytest.raises(UserError, match="nothing is waited for with final=last"):
+        settings(packed, tmp_path, "train.final=last", "train.patience=2")
 
 
 def test_what_a_crash_left_unpublished_is_published_by_the_next_start(

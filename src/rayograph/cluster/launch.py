@@ -172,7 +172,7 @@ def _run(job: Job, folder: RunFolder) -> ray.train.RunConfig:
     config = job.config
     filesystem, path = storage.filesystem(config.run.storage)
     keep = config.checkpoint.keep
-    callbacks: list[Any] = [Publisher(folder, config.train.select, job.monitor)]
+    callbacks: list[Any] = [Publisher(folder, config.train.leader, job.monitor)]
     starts = 3  # that find no room or end before the first step; the monitor counts the others
     if config.cluster.least < config.cluster.most:
         callbacks.append(ray_internals.ElasticCapacity())
@@ -197,9 +197,9 @@ def _run(job: Job, folder: RunFolder) -> ray.train.RunConfig:
 class Publisher(ray.train.UserCallback):
     """Runs in Ray Train's controller once a checkpoint is committed: only then is it shown."""
 
-    def __init__(self, folder: RunFolder, select: str, monitor: Any) -> None:
+    def __init__(self, folder: RunFolder, leader: str, monitor: Any) -> None:
         self._folder = folder
-        self._select = select
+        self._leader = leader
         self._monitor = monitor
 
     def after_report(self, run_context: Any, metrics: Any, checkpoint: Any) -> None:  # noqa: ARG002
@@ -207,7 +207,7 @@ class Publisher(ray.train.UserCallback):
         storage.mark_reachable()  # a worker has just reached it
         saved = uri_of(checkpoint) if checkpoint is not None else None
         if saved is not None:
-            self._folder.publish(saved, self._select)
+            self._folder.publish(saved, self._leader)
         self._monitor.record_epoch.remote(metrics[0]["row"], saved)
 
     def after_exception(self, run_context: Any, worker_exceptions: Any) -> None:  # noqa: ARG002

@@ -53,7 +53,7 @@ def train_loop_per_worker(given: Mapping[str, Any]) -> None:
     if world.agree(lambda: ray.get(monitor.register_start.remote(world.size))) is not None:
         return
     folder = RunFolder.of(config)
-    reporter = RayReporter(folder, config.run.name, config.train.select, monitor)
+    reporter = RayReporter(folder, config.run.name, config.train.leader, monitor)
     refuse = monitor.refuse.remote  # what every worker meets; to raise it would start again
     opened: list[Dataset] = []
     cache = Cache.of(config.data)
@@ -78,9 +78,9 @@ def train_loop_per_worker(given: Mapping[str, Any]) -> None:
 class RayReporter:
     """Reports to Ray Train; checkpoints go up through `storage`, not through Ray."""
 
-    def __init__(self, folder: RunFolder, name: str, select: str, monitor: Any) -> None:
+    def __init__(self, folder: RunFolder, name: str, leader: str, monitor: Any) -> None:
         self._folder = folder
-        self._select = select
+        self._leader = leader
         self._attempt = secrets.token_hex(4)
         self._leads = ray.train.get_context().get_world_rank() == 0
         self._gauges = Gauges(name)
@@ -95,7 +95,7 @@ class RayReporter:
         checkpoint = ray.train.get_checkpoint()
         found = uri_of(checkpoint) if checkpoint else self._folder.latest()
         if found:
-            self._folder.publish(found, self._select)
+            self._folder.publish(found, self._leader)
         self.resumed = self._folder.resume_from(found)
         return self.resumed
 
@@ -124,7 +124,7 @@ class RayReporter:
     def report(self, rows: Sequence[Mapping[str, Any]], payload: CheckpointPayload | None) -> None:
         """Report to Ray Train, a barrier of all workers; rank 0 brings the checkpoint."""
         row = rows[-1]
-        figures = {"row": dict(row), "score": history.standing(rows, self._select)}
+        figures = {"row": dict(row), "score": history.standing(rows, self._leader)}
         with tempfile.TemporaryDirectory() as scratch:
             checkpoint = None
             if payload is not None:

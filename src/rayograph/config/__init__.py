@@ -9,10 +9,11 @@ from rayograph.config.model import ModelOptions, is_place
 from rayograph.config.pack import PackOptions, SourceOptions
 from rayograph.config.run import RunOptions
 from rayograph.config.sweep import SweepOptions
-from rayograph.config.train import CheckpointOptions, OptimOptions, TrainOptions
+from rayograph.config.train import LAST, CheckpointOptions, OptimOptions, TrainOptions
 from rayograph.config.tree import Config
 
 __all__ = [
+    "LAST",
     "AugmentOptions",
     "CheckpointOptions",
     "ClusterOptions",

@@ -2,9 +2,11 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from rayograph.config.base import Options
+
+LAST = "last"  # the leader that is no metric
 
 
 class TrainOptions(Options):
@@ -33,12 +35,27 @@ class TrainOptions(Options):
     """metric that chooses the best epoch: val_auroc, val_loss, …; not every task has all of them
     [metric]"""
 
+    final: Literal["best", "last"] = "best"
+    """epoch whose weights become the model: the best by `select`; or the last, where the schedule
+    ends, which is safer where all epochs look alike on the validation films [name]"""
+
     on_nan: Literal["stop", "skip", "restore"] = "stop"
     """if a loss is not a finite number: stop; skip the step; or restore the last checkpoint's
     weights and skip the step [name]"""
 
     patience: int | None = Field(None, ge=1)
     """stop after this many epochs without a better one; null: never [epochs]"""
+
+    @property
+    def leader(self) -> str:
+        """What the epoch that becomes the model has most of: a metric, or `last`."""
+        return LAST if self.final == "last" else self.select
+
+    @model_validator(mode="after")
+    def _to_the_end(self) -> "TrainOptions":
+        if self.final == "last" and self.patience is not None:
+            raise ValueError(f"patience={self.patience}: nothing is waited for with final=last")
+        return self
 
 
 class OptimOptions(Options):

@@ -13,6 +13,7 @@ from rayograph.report.view import (
     EvaluationView,
     RunReport,
     best_row,
+    ends,
     estimate,
     measure,
     series,
@@ -70,6 +71,7 @@ def _learning(report: RunReport, name: str, quantity: str, keys: dict[str, str])
     if not any(np.isfinite(values).any() for values in lines.values()):
         return None
     epoch, best = series(report.history, "epoch"), best_row(report)
+    which = "last" if ends(report) else "best"
     with svg.style():
         figure, axes = svg.panel(_HEIGHT, 2)
         for i, (label, values) in enumerate(lines.items()):
@@ -78,7 +80,7 @@ def _learning(report: RunReport, name: str, quantity: str, keys: dict[str, str])
                 if best is not None:
                     _ring(axes, epoch[best], values[best], svg.SERIES[i])
         if best is not None:
-            svg.guide(axes.axvline, epoch[best], label=f"best epoch ({epoch[best]:g})")
+            svg.guide(axes.axvline, epoch[best], label=f"{which} epoch ({epoch[best]:g})")
         epoch_axis(axes, float(epoch.min()), float(epoch.max()))
         scale = loss_axis if name == "loss" else score_axis
         scale(axes, np.concatenate(list(lines.values())))

@@ -10,7 +10,7 @@ from rayograph.report.epochs import exploratory, loss_curves, score_curves
 from rayograph.report.figures import precision_recall, roc
 from rayograph.report.html import config_text, markup, template
 from rayograph.report.reliability import reliability
-from rayograph.report.view import EvaluationView, RunReport, best_row, measure, number
+from rayograph.report.view import EvaluationView, RunReport, best_row, ends, measure, number
 
 __all__ = ["EvaluationView", "RunReport", "render"]
 
@@ -36,6 +36,7 @@ def render(report: RunReport) -> str:
         sentence=words.sentence(report),
         facts=words.facts(report),
         best=best_row(report),
+        ends=ends(report),
         measure=words.superlative(measure(report)),
         curves={"loss": markup(loss_curves(report)), "scores": markup(score_curves(report))},
         history=_history(report),

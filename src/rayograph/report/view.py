@@ -106,6 +106,12 @@ def select(report: RunReport) -> str:
     return str(train.get("select", "val_auroc")) if isinstance(train, Mapping) else "val_auroc"
 
 
+def ends(report: RunReport) -> bool:
+    """Whether the last epoch is the model, whatever the others are: `train.final`."""
+    train = report.config.get("train")
+    return isinstance(train, Mapping) and train.get("final") == history.LAST
+
+
 def measure(report: RunReport) -> tasks.Column:
     """What its epochs are judged by: a loss where none of them has the selected metric."""
     rows = sorted(report.history, key=lambda row: row.get(select(report)) is None)
@@ -114,7 +120,9 @@ def measure(report: RunReport) -> tasks.Column:
 
 
 def best_row(report: RunReport) -> int | None:
-    """Where in the history the best epoch is; None if no epoch is better than another."""
+    """Where in the history the model's epoch is; None if no epoch is better than another."""
+    if ends(report):
+        return len(report.history) - 1 if report.history else None
     found = history.best(report.history, select(report))
     if found is None or measure(report).score(found) is None:
         return None

@@ -134,15 +134,15 @@ class RunFolder:
                 return uri
         return committed
 
-    def publish(self, checkpoint: str, select: str) -> None:
+    def publish(self, checkpoint: str, leader: str) -> None:
         """Show a committed checkpoint: `best/` where another one is now best, then the history.
 
         What a crash between a commit and its publication left undone, the next one does.
         """
         rows = Progress.read(checkpoint).history
-        leader = history.best(rows, select)
-        if leader is not None and leader["checkpoint"] != self._published():
-            self._publish_best(leader["checkpoint"])
+        first = history.best(rows, leader)
+        if first is not None and first["checkpoint"] != self._published():
+            self._publish_best(first["checkpoint"])
         place = storage.join(self.uri, "tensorboard", tensorboard.NAME)
         storage.write(place, tensorboard.events(rows))
         storage.write(storage.join(self.uri, HISTORY), history.to_lines(rows))

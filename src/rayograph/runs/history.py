@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field
 
 from rayograph import task
-from rayograph.config import TrainOptions
+from rayograph.config import LAST, TrainOptions
 from rayograph.errors import Failure, one_line
 
 MOST_EPOCHS = 1_000_000
@@ -16,15 +16,18 @@ LOWEST = -1e300  # a score that has lower ones
 Row = Mapping[str, Any]  # one epoch, as a line of history.jsonl
 
 
-def ranked(history: Sequence[Row], select: str) -> list[Row]:
-    """The epochs that have a checkpoint, best first; of equals the earlier."""
+def ranked(history: Sequence[Row], leader: str) -> list[Row]:
+    """The epochs that have a checkpoint, best first; of equals the earlier.
+
+    `leader` is the metric that says which is better, or `last`: `TrainOptions.leader`.
+    """
     saved = [row for row in history if row.get("checkpoint")]
-    return sorted(saved, key=lambda row: preference(row, select), reverse=True)
+    return sorted(saved, key=lambda row: preference(row, leader), reverse=True)
 
 
-def best(history: Sequence[Row], select: str) -> Row | None:
+def best(history: Sequence[Row], leader: str) -> Row | None:
     """The best epoch among those that have a checkpoint."""
-    return next(iter(ranked(history, select)), None)
+    return next(iter(ranked(history, leader)), None)
 
 
 def finished(history: Sequence[Row], options: TrainOptions) -> bool:
@@ -34,8 +37,8 @@ def finished(history: Sequence[Row], options: TrainOptions) -> bool:
     epoch = history[-1]["epoch"]
     if epoch >= options.epochs:
         return True
-    leader = max(history, key=lambda row: preference(row, options.select))  # of equals the earlier
-    waited = epoch - leader["epoch"]
+    first = max(history, key=lambda row: preference(row, options.leader))  # of equals the earlier
+    waited = epoch - first["epoch"]
     return options.patience is not None and waited >= options.patience
 
 
@@ -61,21 +64,22 @@ def validated(row: Row) -> bool:
     return any(name.startswith("val_") for name in row)
 
 
-def preference(row: Row, select: str) -> float:
-    """What the epoch that becomes the model has most of; without validation it is the last one.
+def preference(row: Row, leader: str) -> float:
+    """What the epoch that becomes the model has most of; by `last` it is the last one.
 
-    The training loss falls as long as a model learns its films by heart.
+    And without validation: the training loss falls as long as a model learns its films by heart.
     """
-    return score(row, select) if validated(row) else float(row["epoch"])
+    by_metric = leader != LAST and validated(row)
+    return score(row, leader) if by_metric else float(row["epoch"])
 
 
-def standing(history: Sequence[Row], select: str) -> float:
+def standing(history: Sequence[Row], leader: str) -> float:
     """The last epoch's score, lowered a little for each earlier checkpoint that has the same.
 
     Ray keeps the highest scores, and of equals the later: without this it would prune the best.
     """
-    own = preference(history[-1], select)
-    equals = sum(preference(row, select) == own for row in history[:-1] if row["checkpoint"])
+    own = preference(history[-1], leader)
+    equals = sum(preference(row, leader) == own for row in history[:-1] if row["checkpoint"])
     found = max(own, LOWEST)
     for _ in range(equals):
         found = math.nextafter(found, -math.inf)

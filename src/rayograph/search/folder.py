@@ -62,7 +62,7 @@ class SweepFolder:
                     applied(config, trial.params)
                 except UserError as error:
                     raise Failure(f"{found.uri}: {trial.name}: {error}") from None
-                trial.review(self.rows(trial), config.train.select, config.cluster.most)
+                trial.review(self.rows(trial), config.train, config.cluster.most)
         return found
 
     def rows(self, trial: Trial) -> list[dict[str, Any]]:

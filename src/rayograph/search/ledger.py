@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, ValidationError
 
 from rayograph import storage
+from rayograph.config import TrainOptions
 from rayograph.errors import Failure
 from rayograph.runs import history
 
@@ -68,26 +69,27 @@ class Trial(BaseModel, extra="forbid", validate_assignment=True):
         """Worker-seconds of an epoch so far."""
         return self.seconds / self.epoch if self.epoch else None
 
-    def add(self, row: Mapping[str, Any], run: str, select: str, workers: int) -> None:
+    def add(self, row: Mapping[str, Any], run: str, train: TrainOptions, workers: int) -> None:
         """Take in an epoch's row, or once more the last one."""
         if (run, row["epoch"]) != (self.run, self.epoch):
             self.seconds = round(self.seconds + workers * row["seconds"], 3)
         self.run, self.epoch = run, row["epoch"]
-        self.last = row.get(select)
-        self.weigh(row, select)
+        self.last = row.get(train.select)
+        self.weigh(row, train)
 
-    def review(self, rows: Iterable[Mapping[str, Any]], select: str, workers: int) -> None:
+    def review(self, rows: Iterable[Mapping[str, Any]], train: TrainOptions, workers: int) -> None:
         """Take in the epochs of the present run, of which some may not have been told."""
         for row in rows:
             if row["epoch"] > self.epoch:
-                self.add(row, self.run, select, workers)
+                self.add(row, self.run, train, workers)
             else:
-                self.weigh(row, select)
+                self.weigh(row, train)
 
-    def weigh(self, row: Mapping[str, Any], select: str) -> None:
+    def weigh(self, row: Mapping[str, Any], train: TrainOptions) -> None:
         """Take an epoch of the present run for the best one if it is."""
-        score = history.score(row, select)
-        better = self.best is None or score > self.best.score or not history.validated(row)
+        score = history.score(row, train.select)
+        last = train.final == "last" or not history.validated(row)
+        better = self.best is None or last or score > self.best.score
         if row["checkpoint"] and better:
             names = (name for name in row if name.startswith(("train_", "val_")))
             figures = {name: row[name] for name in names}

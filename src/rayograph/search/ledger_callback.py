@@ -70,14 +70,14 @@ class LedgerCallback(tune.Callback):
                     Handover(**result["handover"], params=found.params),
                 ]
             train, workers = self._config.train, self._config.cluster.most
-            found.add(result["row"], result["run"], train.select, workers)
+            found.add(result["row"], result["run"], train, workers)
         self._note(found)
 
     def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         """A trial is over: by itself, or stopped by the scheduler, or by the stopper."""
         found = self.ledger.named(str(trial))
         rows, workers = self._folder.rows(found), self._config.cluster.most
-        found.review(rows, self._config.train.select, workers)
+        found.review(rows, self._config.train, workers)
         own = applied(self._config, found.params).train
         if found.state == "running" and history.finished(rows, own):
             found.state = "finished"

@@ -36,7 +36,7 @@ RANGES = {  # kind: how many numbers it takes; Tune's own names and meanings
 }
 LISTS = ("choice", "grid")
 APART = ("run", "phantom", "cluster", "checkpoint", "sweep")  # rooms that judge or place
-FIXED = ("data.uri", "train.select")  # else trials were not comparable
+FIXED = ("data.uri", "train.select", "train.final")  # else trials were not comparable
 PBT_ROOMS = ("optim", "augment")  # what may change while weights are handed over
 LONGEST_LIST, LARGEST = 1000, 2**53  # of a list; of a number
 DEFAULT_TRIALS, MOST_TRIALS = 16, 10_000

@@ -55,9 +55,9 @@ def _run(
     world.agree(begin)
     storage.mark_reachable()  # rank 0 has reached it
     dataset = prepare.dataset(config)
-    select, keep = config.train.select, config.checkpoint.keep
+    leader, keep = config.train.leader, config.checkpoint.keep
     with listen() as stop:
-        reporter = FolderReporter(folder, select, keep, world, show, stop.asked)
+        reporter = FolderReporter(folder, leader, keep, world, show, stop.asked)
         try:
             loop.start(config, folder, dataset, reporter, world).fit(reporter)
         except Failure as error:

@@ -39,14 +39,14 @@ class FolderReporter:
     def __init__(
         self,
         run: RunFolder,
-        select: str,
+        leader: str,
         keep: int | str,
         world: World,
         show: Callable[[Mapping[str, Any]], None],
         stop: threading.Event,
     ) -> None:
         self._run = run
-        self._select = select
+        self._leader = leader
         self._keep = keep
         self._world = world
         self._attempt = secrets.token_hex(4)
@@ -62,7 +62,7 @@ class FolderReporter:
         storage.delete([storage.join(self._run.uri, folder.RAYS)])
         found = self._run.latest()
         if found:
-            self._run.publish(found, self._select)
+            self._run.publish(found, self._leader)
         self.saved = self._run.resume_from(found)
         return self.saved
 
@@ -87,7 +87,7 @@ class FolderReporter:
                     payload.write(Path(scratch))
                     checkpoint.upload(Path(scratch), uri)
                 self.saved = uri
-                self._run.publish(uri, self._select)
+                self._run.publish(uri, self._leader)
                 self._prune()
             self._show(rows[-1])
         self._world.barrier()
@@ -95,7 +95,7 @@ class FolderReporter:
     def _prune(self) -> None:
         if isinstance(self._keep, str):  # all
             return
-        best = history.ranked(self._run.history(), self._select)[: self._keep]
+        best = history.ranked(self._run.history(), self._leader)[: self._keep]
         found = self._run.checkpoints()
         kept = {max(found), *(row["epoch"] for row in best)}
         for epoch, uri in found.items():

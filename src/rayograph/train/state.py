@@ -47,7 +47,7 @@ class State:
             "sums": self.sums.model_dump(),
             "fingerprint": self.fingerprint,
             "history": self.history,
-            "best": history.best(self.history, self.config.train.select),
+            "best": history.best(self.history, self.config.train.leader),
             "config": self.config.model_dump(mode="json"),
             "versions": versions(),
         }
