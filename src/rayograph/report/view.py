@@ -109,7 +109,7 @@ def select(report: RunReport) -> str:
 def ends(report: RunReport) -> bool:
     """Whether the last epoch is the model, whatever the others are: `train.final`."""
     train = report.config.get("train")
-    return isinstance(train, Mapping) and train.get("final") == history.LAST
+    return isinstance(train, Mapping) and train.get("final") == "last"
 
 
 def measure(report: RunReport) -> tasks.Column:
