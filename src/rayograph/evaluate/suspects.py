@@ -1,7 +1,8 @@
 """Labels that may be wrong, ranked by models on films that they were not trained on.
 
 The score is cross-entropy less entropy: high where a model is sure of another label, not where it
-is unsure (Bernhardt et al., Active label cleaning, Nature Communications 13 (2022) 1161).
+is unsure (Bernhardt et al., Active label cleaning, Nature Communications 13 (2022) 1161). Each
+model's probabilities are fitted to the labels that it ranks first, see `adjusted`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,6 +17,7 @@ from rayograph.data import index, sampling
 from rayograph.data.dataset import Dataset
 from rayograph.errors import UserError
 from rayograph.evaluate import evaluation
+from rayograph.evaluate.adjusted import adjusted
 from rayograph.evaluate.evaluation import _opened
 from rayograph.evaluate.explain import gallery, pictures
 from rayograph.runs.evaluations import Evaluation
@@ -33,7 +35,7 @@ class Ranking:
     """Every film (of labels every known label of every film), the most suspicious first.
 
     `table` has `rank`, `sample_id`, `patient_id`, `part`, `label` (of labels, which of them),
-    `given`, `predicted`, `p_given` and `score` in nats; `models` says how many models judged.
+    `given`, `predicted`, `p_given` (as adjusted) and `score` in nats; `models` counts who judged.
     """
 
     table: Any
@@ -99,8 +101,9 @@ def _not_ranked(dataset: Dataset, ranked: Sequence[Any]) -> list[str]:
 def scores(task: Task, labels: Labels, probabilities: Floats) -> Floats:
     """Cross-entropy less entropy, in nats, of labels int8 [n, k] and probabilities [n, k].
 
-    [n, 1] of classes; [n, k] of labels, NaN where one is uncertain or not known. It is 0 for a coin
-    that is tossed, and grows with how sure the model is of another label.
+    [n, 1] of classes; [n, k] of labels, NaN where one is uncertain or not known. It is 0 where all
+    are equally likely, and grows with how sure the model is of another label; of two, it is
+    positive where the given one is the less likely.
     """
     tiny = np.finfo(np.float64).tiny
     log = np.log(np.maximum(probabilities, tiny))
@@ -136,7 +139,7 @@ def _ranked(found: Sequence[Evaluation], *, fold_models: bool) -> Ranking:
 def _rated(task: Task, found: Evaluation) -> Iterator[dict[str, Any]]:
     """A row for each film, or each known label of each film, with its score."""
     labels, logits = found.arrays()
-    probabilities = task.probabilities(logits)
+    probabilities = adjusted(task, labels, logits)
     score = scores(task, labels, probabilities)
     columns = [found.predictions.column(name) for name in ("sample_id", "patient_id", "part")]
     for row, film in enumerate(zip(*(each.to_pylist() for each in columns), strict=True)):

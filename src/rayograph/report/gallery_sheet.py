@@ -5,8 +5,10 @@ import io
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from matplotlib.figure import Figure
-from PIL import Image
+from matplotlib.image import imread
 
 from rayograph.report import gallery, svg
 
@@ -40,5 +42,6 @@ def sheet(found: Mapping[str, Any]) -> bytes:
     return out.getvalue()
 
 
-def _picture(uri: str) -> Image.Image:
-    return Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2])))
+def _picture(uri: str) -> npt.NDArray[np.uint8]:
+    data = io.BytesIO(base64.b64decode(uri.partition(",")[2]))
+    return np.asarray(imread(data, format="webp"))

@@ -42,7 +42,8 @@ def words(found: Document) -> list[str]:
         ranked += f" Not ranked: {', '.join(found['not_ranked'])}."
     chosen = "each model’s own fold" if found["fold_models"] else f"the validation {noun}"
     return [
-        ranked,
+        f"{ranked} First its probabilities were fitted to the labels that it ranks: a slope, and a "
+        "shift for each class.",
         f"{found['contradicted']:,} of them the model holds for less likely than not: its own "
         "mistakes are among these. A suspect is to be read again by somebody who does "
         "not know the label; correcting labels by the model alone teaches it its own mistakes.",

@@ -5,14 +5,13 @@ last one on, and the maps before and after are compared by the rank correlation 
 """
 
 import copy
-import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from scipy.stats import ConstantInputWarning, spearmanr
+from scipy.stats import spearmanr
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -28,8 +27,8 @@ class Alike:
     """How like the maps of a randomised model are to the trained one's.
 
     `spearman` is the mean over films and draws, `low` and `high` the means of the draws that are
-    least and most like; None where no pair of maps can be compared. `empty` pairs had a map that is
-    the same everywhere, of `pairs`.
+    least and most like; None where no pair of maps can be compared. Of `pairs`, in `empty` the
+    trained model's map was the same everywhere, and there is nothing to compare.
     """
 
     stage: str
@@ -121,7 +120,13 @@ def _alike(stage: str, before: Map, after: Iterable[Map]) -> Alike:
 
 
 def spearman(one: Map, other: Map) -> float:
-    """The rank correlation of two maps' pixels; NaN where one is the same everywhere."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConstantInputWarning)
-        return float(spearmanr(one.ravel(), other.ravel()).statistic)
+    """The rank correlation of a trained model's map with another one's pixels.
+
+    NaN where the trained model's is the same everywhere; 0 where only the other one is: it has
+    nothing of the first any more.
+    """
+    if one.max() <= one.min():
+        return float("nan")
+    if other.max() <= other.min():
+        return 0.0
+    return float(spearmanr(one.ravel(), other.ravel()).statistic)
