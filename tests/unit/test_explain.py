@@ -207,6 +207,16 @@ def test_it_is_said_where_a_map_is_strongest() -> None:
     assert pictures.scaled(field, 64, 100.0).max() == 1
 
 
+def test_a_full_gallery_of_large_noisy_films_stays_below_a_megabyte() -> None:
+    draw = np.random.default_rng(0)
+    noise = draw.random((256, 256)).astype(np.float32)
+    coarse = nn.functional.interpolate(torch.rand(1, 1, 8, 8), (256, 256), mode="bilinear")
+    pixels = (100 + 40 * noise).astype(np.uint8)
+    made = (pictures.film(pixels), pictures.overlay(pixels, coarse[0, 0].numpy()))
+    size = sum(map(len, (*made, pictures.gradient(noise))))
+    assert choice.MOST * size < 1_000_000
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     place = tmp_path_factory.mktemp("explain")
@@ -241,6 +251,15 @@ def test_a_gallery_is_made_kept_and_shown(run: RunFolder, tmp_path: Path) -> Non
     assert len(images) == 3 * len(films)
     assert all(images)
     assert len(page) < 1_000_000
+    kept = findings.load(run.uri, gallery.NAME)
+    assert kept is not None
+    method = kept["check"]["methods"]["grad_cam"]
+    doubt = "Grad-CAM: maps hardly change when the weights are randomised"
+    assert doubt not in page
+    method["depends"], method["stages"][-1]["spearman"] = False, 0.9
+    findings.save(run.uri, gallery.NAME, kept)
+    doubted = render(report_of(run))
+    assert doubted.index(doubt) < doubted.index("Learning</h2>"), "said at the top"
 
 
 def test_a_chosen_film_is_explained_for_the_class_that_is_asked_for(run: RunFolder) -> None:

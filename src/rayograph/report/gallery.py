@@ -23,10 +23,7 @@ def view(found: Document) -> Mapping[str, Any]:
         "verdicts": [(_doubtful(found, name), told) for name, told in _verdicts(found)],
         "notes": notes(found),
         "layer": found["layer"]["name"],
-        "groups": [
-            {"title": title(group), "films": [_film(each) for each in group["films"]]}
-            for group in found["groups"]
-        ],
+        "groups": _together(found["groups"]),
         "films": found["check"]["films"],
         "draws": found["check"]["draws"],
         "head": ["Drawn anew", *(name.removeprefix("The ") for name in NAMES.values())],
@@ -73,7 +70,21 @@ def said(film: Document) -> str:
     )
 
 
-def _film(film: Document) -> Mapping[str, Any]:
+def _together(groups: Sequence[Document]) -> list[dict[str, Any]]:
+    """The groups under their titles; of one film each, those of a label beside each other."""
+    if any(len(group["films"]) > 1 or not group["name"] for group in groups):
+        return [
+            {"title": title(group), "films": [_film(each, "") for each in group["films"]]}
+            for group in groups
+        ]
+    found: dict[str, list[Any]] = {}
+    for group in groups:
+        kind = KINDS[group["kind"]]
+        found.setdefault(group["name"], []).extend(_film(each, kind) for each in group["films"])
+    return [{"title": name, "films": films} for name, films in found.items()]
+
+
+def _film(film: Document, kind: str) -> Mapping[str, Any]:
     """A film's pictures with what they are, for those who do not see them."""
     name, of = film["sample_id"], film["explained"]
     where = film["strongest"]
@@ -81,7 +92,7 @@ def _film(film: Document) -> Mapping[str, Any]:
     gradient = f"strongest {where['input_gradient']}" if where["input_gradient"] else "even"
     return {
         "name": name,
-        "wrong": film["truth"] != film["decision"],
+        "kind": kind,
         "explained": of,
         "said": said(film),
         "empty": where["grad_cam"] is None,

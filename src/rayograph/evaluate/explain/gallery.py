@@ -188,6 +188,6 @@ def _films(
             "pictures": {
                 "film": pictures.film(films[row]),
                 GRAD_CAM: pictures.overlay(films[row], cam),
-                GRADIENT: pictures.gradient(films[row], gradient),
+                GRADIENT: pictures.gradient(gradient),
             },
         }

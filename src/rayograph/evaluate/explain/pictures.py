@@ -10,7 +10,8 @@ from PIL import Image
 
 from rayograph.evaluate.explain.maps import Map
 
-SHOWN, QUALITY = 160, 75  # pixels of a picture's side at most; of WebP
+SHOWN, FINEST = 144, 80  # pixels of a side at most: of films, of gradients, which are all noise
+QUALITY = 70  # of WebP
 COLOURS = "inferno"  # dark to light, also for the colour-blind and on gray paper
 OPAQUE = 0.75  # of the strongest place of an overlay
 BRIGHTEST = 99.0  # percentile of a gradient that is white: single pixels would hide the rest
@@ -34,9 +35,9 @@ def overlay(pixels: Pixels, cam: Map) -> str:
     return _uri(Image.fromarray(np.uint8(255 * (base * (1 - share) + colour * share))))
 
 
-def gradient(pixels: Pixels, found: Map) -> str:
-    """A gradient [S, S] in colours, of the size that its film [P, P] is shown in."""
-    strength = scaled(found, _gray(pixels).size[0], BRIGHTEST)
+def gradient(found: Map) -> str:
+    """A gradient [S, S] in colours; the mean of several pixels where they are too many to show."""
+    strength = scaled(found, min(found.shape[0], FINEST), BRIGHTEST)
     return _uri(Image.fromarray(np.uint8(255 * mpl.colormaps[COLOURS](strength)[..., :3])))
 
 
