@@ -49,9 +49,8 @@ def gallery(model_uri: str, run: str | None, data: str | None, asked: Asked) -> 
     """The gallery as JSON, with its pictures as data URIs; see docs/formats.md.
 
     The films are chosen by the predictions that the `run` keeps of this model; where it keeps none
-    they are made, which is a look at the split that the run then counts. `UserError` of a model of
-    records, of a film that is not in the split, a label that the model does not know, and a layer
-    without feature maps.
+    they are made, see `judged`. `UserError` of a model of records, of a film that is not in the
+    split, a label that the model does not know, and a layer without feature maps.
     """
     model, dataset = _opened(model_uri, data)
     cam_layer(model.card.model.name)  # raises, before anything is predicted
@@ -86,14 +85,17 @@ def gallery(model_uri: str, run: str | None, data: str | None, asked: Asked) -> 
 
 
 def judged(model_uri: str, run: str | None, data: str | None, split: str) -> Evaluation:
-    """What a run keeps of this model on a split, or what is found now: a look, of a run's own."""
+    """What a run keeps of this model on a split, or what is found now.
+
+    Of the test films of the run's own dataset that is a look, and is kept as `evaluate` keeps it.
+    """
     if run is not None and data is None:
         kept = evaluations.restored(run, split)
         if kept is not None and _of_model(kept, model_uri):
             return kept
     found = evaluation.evaluate(model_uri, data, split)
-    if run is not None and found.fingerprint == found.trained_on:
-        evaluations.look(run, found)
+    if run is not None and split == "test" and found.fingerprint == found.trained_on:
+        evaluations.save(found, run)
     return found
 
 
