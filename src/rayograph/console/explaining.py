@@ -41,7 +41,7 @@ def explain(
     """Show what a model looks at: Grad-CAM and input gradients, and whether they can be believed.
 
     Without --film, of each class or label the most certain right, the most certain wrong and the
-    least certain films. A run keeps them for its report.
+    least certain films. A run keeps that gallery for its report.
     """
     if picture is not None and not picture.lower().endswith(".png"):
         raise UserError(f"--picture {picture}: the name of a picture ends in .png")
@@ -51,7 +51,7 @@ def explain(
     run, model = _target(target)
     asked = gallery.Asked(split, tuple(film or ()), label, layer)
     found = gallery.gallery(model, None if run is None else run.uri, data, asked)
-    if run is not None and data is None:  # other films say nothing of the run
+    if run is not None and data is None and not film:  # other films say nothing of the run
         findings.save(run.uri, gallery.NAME, found)
         say.print(f"kept in the run; `rayograph report {target}` shows it")
     if picture is not None:
