@@ -123,9 +123,9 @@ def test_the_check_doubts_maps_that_weights_do_not_change_and_trusts_those_they_
 
 
 def test_layers_are_drawn_anew_from_the_last_one_on() -> None:
-    options = ModelOptions(name="resnet18")
+    options = ModelOptions(name="resnet18", norm="sync")
     network = LogOdds(build.build(options, shape=(1, 32, 32), outputs=3), CLASSES).eval()
-    films = torch.randn(4, 1, 32, 32)
+    films = torch.randn(16, 1, 32, 32)
     for share, changed in ((0.0, {"fc"}), (1.0, {"conv1", "layer1", "layer4", "fc"})):
         other = randomised.randomised(network, films, share, seed=0)
         pairs = zip(network.named_parameters(), other.parameters(), strict=True)
@@ -133,6 +133,14 @@ def test_layers_are_drawn_anew_from_the_last_one_on() -> None:
         tops = {name.split(".")[1] for name in different}
         assert changed <= tops
         assert share or tops == {"fc"}
+    seen: list[Tensor] = []
+    norm = other.network.get_submodule("bn1")
+    norm.register_forward_hook(lambda *args: seen.append(args[2].detach().clone()))
+    other(films)
+    assert isinstance(norm, nn.SyncBatchNorm)
+    normal = (seen[0] - norm.bias[:, None, None]) / norm.weight[:, None, None]
+    assert normal.mean(dim=(0, 2, 3)).abs().max() < 1e-3
+    assert (normal.std(dim=(0, 2, 3)) - 1).abs().max() < 1e-2, "nothing explodes"
 
 
 PROBABILITIES = arrays(float, (30, 3), elements=st.floats(0, 1, width=32))

@@ -59,6 +59,8 @@ def gallery(model_uri: str, run: str | None, data: str | None, asked: Asked) -> 
         raise UserError(f"--label {asked.label}: the model does not know it; it knows {known}")
     found = judged(model_uri, run, data, asked.split)
     groups = _groups(model, found, asked)
+    if not groups:
+        raise UserError(f"{found.dataset}: no {asked.split} film has a label that is known")
     rows = sorted({row for group in groups for row in group.rows})
     films = dict(zip(rows, sampling.at(dataset, found.predictions, rows), strict=True))
     device = next(model.network.parameters()).device

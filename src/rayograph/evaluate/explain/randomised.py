@@ -96,14 +96,25 @@ def _draw(layer: nn.Module) -> None:
 
 
 def _measure(network: nn.Module, inputs: Tensor) -> None:
-    """Let batch norms see these films once, and nothing else change."""
+    """Give each batch norm the statistics of what reaches it of these films, the first one first.
+
+    It stays in evaluation mode: in training mode the norm that workers share wants a GPU.
+    """
+
+    def note(norm: nn.Module, reached: tuple[Tensor]) -> None:
+        assert isinstance(norm, _BatchNorm)
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        variance, mean = torch.var_mean(reached[0], dim=(0, 2, 3))
+        norm.running_mean.copy_(mean)
+        norm.running_var.copy_(variance)
+
     norms = [each for each in network.modules() if isinstance(each, _BatchNorm)]
-    for each in norms:
-        each.reset_running_stats()
-        each.momentum = None  # a plain mean, of one batch
-        each.train()
+    handles = [each.register_forward_pre_hook(note) for each in norms]
     if norms:
         network(inputs)
+    for handle in handles:
+        handle.remove()
 
 
 def _alike(stage: str, before: Map, after: Iterable[Map]) -> Alike:
