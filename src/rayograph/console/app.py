@@ -12,6 +12,7 @@ import typer
 
 from rayograph.console import (
     comparing,
+    explaining,
     exporting,
     judging,
     looking,
@@ -34,6 +35,8 @@ for name, command in (
     ("compare", comparing.compare),
     ("predict", judging.predict),
     ("export", exporting.export),
+    ("explain", explaining.explain),
+    ("suspects", explaining.suspects),
     ("report", judging.report),
     ("doctor", looking.doctor),
     ("config", looking.config),

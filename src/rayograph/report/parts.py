@@ -6,6 +6,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from rayograph.report import gallery, suspects
 from rayograph.report.html import template
 
 Document = Mapping[str, Any]
@@ -25,7 +26,10 @@ class Part:
     doubts: Callable[[Document], Sequence[str]] = lambda _document: ()
 
 
-PARTS: tuple[Part, ...] = ()
+PARTS: tuple[Part, ...] = (
+    Part("gallery", "gallery.html.j2", gallery.view, gallery.doubts),
+    Part("suspects", "suspects.html.j2", suspects.view),
+)
 
 
 def sections(findings: Mapping[str, Document]) -> Iterator[Markup]:
