@@ -12,7 +12,7 @@ from captum.attr import LayerGradCam, Saliency
 from torch import Tensor, nn
 
 from rayograph.errors import UserError
-from rayograph.models.registry import families
+from rayograph.models.build import family_of
 from rayograph.task import Task
 
 GRAD_CAM, GRADIENT = "grad_cam", "input_gradient"
@@ -60,7 +60,7 @@ class LogOdds(nn.Module):
 
 def cam_layer(name: str) -> str:
     """The layer that the Grad-CAM of a model of that name weighs; `UserError` of one of records."""
-    found = families()[name].cam_layer
+    found = family_of(name).cam_layer
     if found is None:
         raise UserError(
             f"model.name={name}: it sees records; explain makes maps of films, so give a model "
