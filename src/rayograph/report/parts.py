@@ -6,6 +6,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from rayograph.report import external, looks
 from rayograph.report.html import template
 
 Document = Mapping[str, Any]
@@ -25,7 +26,10 @@ class Part:
     doubts: Callable[[Document], Sequence[str]] = lambda _document: ()
 
 
-PARTS: tuple[Part, ...] = ()
+PARTS: tuple[Part, ...] = (
+    Part("external", "external.html.j2", external.view, external.doubts),
+    Part("looks", "looks.html.j2", looks.view, looks.doubts),
+)
 
 
 def sections(findings: Mapping[str, Document]) -> Iterator[Markup]:
