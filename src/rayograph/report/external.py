@@ -77,7 +77,7 @@ def _written(name: str, own: Estimate) -> str:
 
 
 def _share(found: Document | None) -> str:
-    value = found and found["value"]
+    value = found["value"] if found else None
     return words.NONE if value is None else f"{100 * value:.1f}{words.UNIT}"
 
 
