@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 
 from rayograph.config import PackOptions, RunConfig
+from rayograph.console import judging
 from rayograph.evaluate import compare as comparing
 from rayograph.evaluate.compare import Target
 from rayograph.pack import phantom
@@ -47,12 +48,11 @@ def test_every_way_to_look_is_recorded_with_the_films_and_in_the_run(
     data, own = Path(run.config().data.uri), Path(run.uri) / "evaluation"
     bare = tmp_path / "elsewhere.safetensors"
     shutil.copy(run.best_model, bare)
-    names = {each["checkpoint"]: each["epoch"] for each in run.history()}
-    other = next(f"{run.uri}/{name}" for name in names if run.checkpoints())
-    assert rayograph("evaluate", run.uri, "--all-checkpoints").returncode == 0
-    assert rayograph("evaluate", other).returncode == 0
+    other = run.checkpoints()[1]
+    judging.evaluate(run.uri, all_checkpoints=True)
+    judging.evaluate(other)
     said = rayograph("evaluate", str(bare), "--json")
-    assert rayograph("evaluate", run.uri, "--split", "val").returncode == 0
+    judging.evaluate(run.uri, split="val")
     rows = ledger(data)
     assert [row["command"] for row in rows] == ["evaluate"] * 3, "validation films are no test"
     assert [row["all_checkpoints"] for row in rows] == [True, False, False]
@@ -61,7 +61,7 @@ def test_every_way_to_look_is_recorded_with_the_films_and_in_the_run(
     assert rows[0]["metrics"]["auroc"].keys() == {"value", "low", "high"}
     assert [row["time"] for row in ledger(own)] == [row["time"] for row in rows[:2]]
     models = len({row["digest"] for row in rows})
-    assert json.loads(said.stdout)["looks"] == {"looks": 3, "models": models}
+    assert json.loads(said.stdout)["looks"] == {"looks": 3, "models": models, "complete": True}
 
     targets = [Target("run", [run.best_model], run.uri, run), Target("bare", [str(bare)])]
     comparing.compare(targets, None, "test", "auroc")

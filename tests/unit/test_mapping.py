@@ -11,8 +11,9 @@ import pytest
 
 from rayograph import task as tasks
 from rayograph.config import PackOptions, RunConfig
+from rayograph.console import externals, judging, tables
 from rayograph.errors import UserError
-from rayograph.evaluate import mapping
+from rayograph.evaluate import evaluation, external, mapping
 from rayograph.pack import phantom
 from rayograph.runs.folder import RunFolder
 from rayograph.task import ABSENT, MISSING, PRESENT, UNCERTAIN
@@ -134,8 +135,7 @@ def test_an_external_test_says_what_is_lost_and_stands_in_the_report(
     run: RunFolder, elsewhere: str
 ) -> None:
     maps = ("--map", "normal=Healthy", "--map", "opacity=[Bacterial,Viral]")
-    words = ("evaluate", run.uri, "--data", elsewhere, *maps)
-    done = rayograph(*words, "--json")
+    done = rayograph("evaluate", run.uri, "--data", elsewhere, *maps, "--json")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     other = packed_labels(elsewhere)
@@ -144,30 +144,28 @@ def test_an_external_test_says_what_is_lost_and_stands_in_the_report(
     assert np.sum(found["confusion"], axis=1).tolist() == [
         other.count("Healthy"), other.count("Bacterial") + other.count("Viral"),
     ]  # fmt: skip
-    external = found["external"]
+    told = found["external"]
     kept = json.loads((Path(run.uri) / "evaluation/test/metrics.json").read_text())["metrics"]
-    drop = external["metrics"]["auroc"]
+    drop = told["metrics"]["auroc"]
     assert drop["internal"]["value"] == kept["auroc"]["value"], "judged now, and kept"
     assert drop["external"]["value"] == found["metrics"]["auroc"]["value"]
     assert drop["difference"]["value"] == pytest.approx(
         drop["external"]["value"] - drop["internal"]["value"]
     )
-    assert external["recalibration"][0]["metrics"]["loss"]["value"] == pytest.approx(
+    assert told["recalibration"][0]["metrics"]["loss"]["value"] == pytest.approx(
         found["metrics"]["loss"]["value"]
     )
-    text = rayograph(*words).stdout
+    text = externals.text(told)
     assert "external test on other" in text
-    assert (
-        f"left out, of classes that are mapped to nothing: odd {other.count('odd')} films" in text
-    )
-    assert "looked at 2 times, by one model" in text
-    assert rayograph("report", run.uri).returncode == 0
+    assert "refitted on" in text
+    assert found["looks"] == {"looks": 1, "models": 1, "complete": True}
+    judging.report(run.uri)
     page = (Path(run.uri) / "report.html").read_text()
     assert 'id="external">External tests</h2>' in page
     assert "opacity is Bacterial or Viral" in page
     assert 'id="looks">Looks at the test split</h2>' in page
-    alone = rayograph("evaluate", run.uri, *maps)
-    assert (alone.returncode, "add --data OTHER" in alone.stderr) == (2, True)
+    with pytest.raises(UserError, match="add --data OTHER"):
+        judging.evaluate(run.uri, mapped=["normal=Healthy"])
 
 
 def packed_labels(place: str) -> list[str]:
@@ -184,11 +182,16 @@ def test_without_its_own_films_the_drop_is_said_to_be_unknown(
     own = Path(run.config().data.uri)
     own.rename(tmp_path / "moved")
     try:
-        words = ("evaluate", f"{tmp_path}/m.safetensors", "--data", elsewhere, "--json")
-        done = rayograph(*words, "--map", "normal=Healthy", "--map", "opacity=Viral")
-        external = json.loads(done.stdout)["external"]
-        assert external["metrics"] == {}
-        assert f"is not at {own}" in external["unknown"]
-        assert external["prevalence"]["opacity"]["internal"] is None
+        model = f"{tmp_path}/m.safetensors"
+        asked = mapping.parse(["normal=Healthy", "opacity=Viral"])
+        found = evaluation.evaluate(model, elsewhere, "test", mapping=asked)
+        again = lambda: evaluation.evaluate(model, None, "test")  # noqa: E731
+        known = external.own_test(None, found, [model], again)
+        document = external.external(found, known)
+        assert document["metrics"] == {}
+        assert f"is not at {own}" in document["unknown"]
+        assert document["prevalence"]["opacity"]["internal"] is None
+        assert "unknown: the dataset that it was trained on" in externals.text(document)
+        assert "mapped to nothing: Bacterial" in tables.evaluation(found)
     finally:
         (tmp_path / "moved").rename(own)

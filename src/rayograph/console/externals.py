@@ -97,7 +97,8 @@ def looks(found: "Looks") -> str:
     """How often the test split has been looked at."""
     times = "once" if found.looks == 1 else f"{found.looks} times"
     models = "one model" if found.models == 1 else f"{found.models} models"
-    told = f"this test split has been looked at {times}, by {models}"
+    least = "" if found.complete else "at least "
+    told = f"this test split has been looked at {least}{times}, by {models}"
     if found.doubtful:
         return f"{told}: what was chosen by it is flattered by it"
     return told

@@ -39,7 +39,9 @@ def _worse(found: Document) -> Iterator[str]:
         pair = (found["metrics"][name][place]["value"] for place in ("external", "internal"))
         there, here = (words.written(name, value) for value in pair)
         title = task.METRICS[name].title
-        yield f"{title} {there} instead of {here} (difference {_written(name, own)})"
+        low, high = (words.written(name, value) for value in (own.low, own.high))
+        change = f"95{words.UNIT} interval of the change {low} to {high}"
+        yield f"{title} {there} instead of {here} ({change})"
 
 
 def _test(found: Document) -> dict[str, Any]:

@@ -22,7 +22,7 @@ def view(document: Document) -> dict[str, Any]:
         ],
         "rows": [
             [
-                look["time"].removesuffix("+00:00").replace("T", " "),
+                look["time"][:16].replace("T", "\u00a0").replace("-", "\u2011"),
                 _command(look),
                 "its own test split" if look["own"] else look["dataset"].rpartition("/")[2],
                 _model(look["model"]),

@@ -33,10 +33,14 @@ _log = logging.getLogger("rayograph.runs")
 
 @dataclass(frozen=True)
 class Looks:
-    """How often a test split was looked at, and by how many models; by files, not by names."""
+    """How often a test split was looked at, and by how many models; by files, not by names.
+
+    Not `complete` where a place that may hold more could not be listed.
+    """
 
     looks: int
     models: int
+    complete: bool = True
 
     @property
     def doubtful(self) -> bool:
@@ -103,9 +107,14 @@ def _places(folder: str | None, dataset: str | None) -> list[str]:
 def count(found: "Evaluation", run: str | None = None) -> Looks:
     """The looks at the films of an evaluation that are known here, by the names of the objects."""
     fingerprint, own = found.fingerprint, found.fingerprint == found.trained_on
-    places = _places(run or folder_of(found.model), found.dataset)
-    names = [match for match, _ in _listed(places) if _of(match, fingerprint, own)]
-    return Looks(len(names), len({match["model"] for match in names}))
+    names, complete = dict[str, str | None](), True
+    for place in _places(run or folder_of(found.model), found.dataset):
+        try:
+            seen = [match for match, _ in _listed([place]) if _of(match, fingerprint, own)]
+            names |= {match[0]: match["model"] for match in seen}
+        except (UserError, Failure):
+            complete = False  # to read a dataset needs no right to list it
+    return Looks(len(names), len(set(names.values())), complete)
 
 
 def _of(name: re.Match[str], fingerprint: str, own: bool) -> bool:
