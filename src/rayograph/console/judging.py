@@ -9,7 +9,7 @@ import typer
 
 from rayograph import storage
 from rayograph.config import PredictConfig
-from rayograph.console import gating, tables
+from rayograph.console import externals, gating, tables
 from rayograph.console.arguments import Json, Overrides
 from rayograph.console.gating import Require
 from rayograph.console.output import result, with_progress
@@ -36,46 +36,99 @@ def evaluate(
     by: Annotated[
         list[str] | None, typer.Option(help="a column of the index to judge parts of the films by")
     ] = None,
+    mapped: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map",
+            metavar="CLASS=THEIRS",
+            help="which of --data's classes is which of the model's: normal=Normal, "
+            "pneumonia=[Bacterial,Viral]",
+        ),
+    ] = None,
     require: Require = "",
     as_json: Json = False,
 ) -> None:
     """Judge a model, or the fold models of a sweep together, on a split, with 95 % intervals."""
     from rayograph.evaluate import evaluation as judging
-    from rayograph.evaluate import selection
-    from rayograph.runs import evaluations
+    from rayograph.evaluate import mapping, selection
     from rayograph.search.ledger import SWEEP
 
     asked = gate.parse(require, [*gating.of_metrics({})])
+    if mapped and data is None:
+        raise UserError("--map: the classes of the model's own dataset are known; add --data OTHER")
+    classes = mapping.parse(mapped or ())
     sweep = storage.absolute(target)
     if storage.exists(storage.join(sweep, SWEEP)):
         from rayograph.search.folds import best_models
 
         if all_checkpoints:
             raise UserError(f"{target}: --all-checkpoints needs a run folder, not a sweep")
-        found = judging.together(best_models(sweep), sweep, data, split, by or ())
-        if found.fingerprint == found.trained_on:  # others say nothing of the sweep
-            evaluations.save(found, sweep)
-        _tell(found, asked, as_json)
+        models = best_models(sweep)
+        found = judging.together(models, sweep, data, split, by or (), classes)
+        _keep(sweep, found)
+        own = lambda: judging.together(models, sweep, None, "test")  # noqa: E731
+        _tell(found, _external(sweep, found, models, own), asked, as_json)
         return
     run, model = _target(target)
     if all_checkpoints and run is None:
         raise UserError(f"{target}: --all-checkpoints needs a run folder, not a model")
     if all_checkpoints and run is not None and not run.checkpoints():
         raise UserError(f"{target}: --all-checkpoints: only the best checkpoint is kept here")
-    found = judging.evaluate(model, data, split, by or ())
+    found = judging.evaluate(model, data, split, by or (), classes)
     if run is not None and all_checkpoints:
         metric = column(run.config().train.select).metric.name
         found = selection.with_checkpoints(found, run.checkpoints(), data, split, metric)
-    if run is not None and found.fingerprint == found.trained_on:  # others say nothing of the run
-        evaluations.save(found, run.uri)
-    _tell(found, asked, as_json)
+    folder = None if run is None else run.uri
+    _keep(folder, found)
+    external = _external(folder, found, [model], lambda: judging.evaluate(model, None, "test"))
+    _tell(found, external, asked, as_json)
 
 
-def _tell(found: "Evaluation", asked: Sequence[gate.Condition], as_json: bool) -> None:
+def _keep(folder: str | None, found: "Evaluation") -> None:
+    """Keep an evaluation in its run or sweep if it is of the own dataset; record the look."""
+    from rayograph.runs import evaluations
+
+    if folder is not None and found.fingerprint == found.trained_on:
+        evaluations.save(found, folder)
+    else:
+        evaluations.look(folder, found)
+
+
+def _external(
+    folder: str | None, found: "Evaluation", models: list[str], own: "Callable[[], Evaluation]"
+) -> dict[str, Any] | None:
+    """Of films of another dataset how they differ from the model's own; a run keeps it."""
+    from rayograph.evaluate import external
+
+    if found.fingerprint == found.trained_on:
+        return None
+    document = external.external(found, external.own_test(folder, found, models, own))
+    if folder is not None:
+        external.save(folder, document)
+    return document
+
+
+def _tell(
+    found: "Evaluation",
+    external: dict[str, Any] | None,
+    asked: Sequence[gate.Condition],
+    as_json: bool,
+) -> None:
     """Print an evaluation; `Missed` where it is not as was required."""
+    from rayograph.runs import looks
+
     answers = gate.answers(asked, gating.of_metrics(found.metrics))
-    required = {"required": gating.to_json(answers)} if answers else {}
-    result(json.dumps(found.to_json() | required) if as_json else tables.evaluation(found))
+    texts, document = [tables.evaluation(found)], found.to_json()
+    if external is not None:
+        texts.append(externals.text(external))
+        document["external"] = external
+    if found.split == "test":
+        counted = looks.count(found)
+        texts.append(externals.looks(counted))
+        document["looks"] = vars(counted)
+    if answers:
+        document["required"] = gating.to_json(answers)
+    result(json.dumps(document) if as_json else "\n\n".join(texts))
     gating.hold(answers)
 
 

@@ -103,6 +103,9 @@ def _with_interval(name: str, found: "Estimate") -> str:
 def cautions(found: "Evaluation") -> Iterator[str]:
     """What the model knew of the judged films before, and which labels were not judged."""
     yield from (f"caution: {told}" for told in found.unmatched)
+    if found.left_out:
+        named = ", ".join(f"{name} {count}" for name, count in found.left_out.items())
+        yield f"left out, of classes that are mapped to nothing: {named} {found.noun}"
     if (overlap := found.overlap) is None:
         return
     if overlap.unknown:

@@ -108,9 +108,9 @@ def _model(found: Judged) -> dict[str, Any]:
 def compare(targets: Sequence[Target], data: str | None, split: str, metric: str) -> Comparison:
     """Judge two or more targets on a split of `data`, or of the dataset each was trained on.
 
-    What a run's folder keeps of the same model is taken; all else is judged now. Every target that
-    keeps results counts a look at the test split. `UserError` where the samples, their labels,
-    their patients or the classes are not the same, or a model has no such metric.
+    What a run's folder keeps of the same model is taken; all else is judged now. Each of them is a
+    look at the test split, which is recorded. `UserError` where the samples, their labels, their
+    patients or the classes are not the same, or a model has no such metric.
     """
     found = [_evaluation(each, data, split) for each in targets]
     return of(targets, found, metric)
@@ -174,19 +174,21 @@ def _evaluation(target: Target, data: str | None, split: str) -> Evaluation:
     """What is kept of the same model, else what is found now; either is a look."""
     if target.keeps is not None and data is None and len(target.models) == 1:
         kept = evaluations.restored(target.keeps, split)
-        if kept is not None and _of_model(kept, target.models[0]):
-            evaluations.look(target.keeps, kept)
+        if kept is not None and is_of(kept, target.models[0]):
+            evaluations.look(target.keeps, kept, "compare")
             return kept
     if len(target.models) > 1:
         found = evaluation.together(target.models, target.name, data, split)
     else:
         found = evaluation.evaluate(target.models[0], data, split)
     if target.keeps is not None and found.fingerprint == found.trained_on:
-        evaluations.save(found, target.keeps)
+        evaluations.save(found, target.keeps, "compare")
+    else:
+        evaluations.look(target.keeps, found, "compare")
     return found
 
 
-def _of_model(kept: Evaluation, model: str) -> bool:
+def is_of(kept: Evaluation, model: str) -> bool:
     """Whether an evaluation is of the model that now lies there, wherever its run lay then."""
     card = cards.read(model)
     theirs = (card.epoch, card.fingerprint, card.classes, card.operating_points)

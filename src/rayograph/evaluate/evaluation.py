@@ -1,5 +1,6 @@
 """A model judged on a packed split."""
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -15,33 +16,49 @@ from rayograph.data.dataset import Dataset
 from rayograph.data.recipe import difference
 from rayograph.errors import Failure, UserError, one_line
 from rayograph.evaluate import inference
+from rayograph.evaluate import mapping as mappings
 from rayograph.evaluate.inference import Logits
+from rayograph.evaluate.mapping import Asked
 from rayograph.evaluate.model import LoadedModel, load
 from rayograph.evaluate.overlap import overlap
-from rayograph.pack import labels
 from rayograph.runs.card import MODEL, ModelCard
 from rayograph.runs.evaluations import Evaluation
-from rayograph.task import MISSING, Labels, OperatingPoints, Task
+from rayograph.task import Labels, OperatingPoints, Task
 from rayograph.task.subgroups import COLUMNS, Subgroups, subgroups
 
 
-def evaluate(model_uri: str, data: str | None, split: str, by: Sequence[str] = ()) -> Evaluation:
+def evaluate(
+    model_uri: str,
+    data: str | None,
+    split: str,
+    by: Sequence[str] = (),
+    mapping: Asked | None = None,
+) -> Evaluation:
     """Judge a model on every film of a split of `data`, or of the dataset it was trained on.
 
     And parts of the films, by sex, age, view, maker where they are known, and by the columns `by`.
+    `mapping` says which of the dataset's classes are which of the model's.
 
     Raises `UserError` where the dataset was packed by another recipe or the split has a class that
     the model does not know, and `Failure` where a film is missing from the predictions or is in
     them twice, or where the model returns NaN.
     """
     model, dataset = _opened(model_uri, data)
-    found = _judged(model_uri, model, dataset, split, _logits(model, dataset, split))
+    logits = _logits(model, dataset, split)
+    found = _judged(model_uri, model, dataset, split, logits, mapping or {})
     parts = _parts(model.task, found, by)
-    return replace(found, overlap=overlap(model.card, dataset, split), subgroups=parts)
+    return replace(
+        found, overlap=overlap(model.card, dataset, split, found.predictions), subgroups=parts
+    )
 
 
 def together(
-    models: Sequence[str], name: str, data: str | None, split: str, by: Sequence[str] = ()
+    models: Sequence[str],
+    name: str,
+    data: str | None,
+    split: str,
+    by: Sequence[str] = (),
+    mapping: Asked | None = None,
 ) -> Evaluation:
     """Models of one task judged as one, by the mean of their probabilities; `name` says whose.
 
@@ -56,8 +73,10 @@ def together(
     points = [model.card.operating_points for model, _ in opened]
     card = first.card.model_copy(update={"operating_points": _mean_points(points)})
     values = replace(said[0], values=task.logits(mean).astype(np.float32))
-    found = _judged(name, replace(first, card=card), dataset, split, values)
-    parts, known = _parts(task, found, by), overlap(card, dataset, split)
+    digests = "".join(model.digest for model, _ in opened)
+    first = replace(first, card=card, digest=hashlib.sha256(digests.encode()).hexdigest())
+    found = _judged(name, first, dataset, split, values, mapping or {})
+    parts, known = _parts(task, found, by), overlap(card, dataset, split, found.predictions)
     return replace(found, epoch=None, models=len(models), overlap=known, subgroups=parts)
 
 
@@ -85,12 +104,14 @@ def _mean_points(points: Sequence[OperatingPoints]) -> OperatingPoints:
     return tuple(float(np.mean(column)) if column else None for column in columns)
 
 
-def each(places: Mapping[int, str], data: str | None, split: str) -> Iterator[Evaluation]:
+def each(
+    places: Mapping[int, str], data: str | None, split: str, mapping: Asked | None = None
+) -> Iterator[Evaluation]:
     """Every checkpoint on a split, as the paper did it; choosing one by it would be cheating."""
     for place in places.values():
         uri = storage.join(place, MODEL)
         model, dataset = _opened(uri, data)
-        yield _judged(uri, model, dataset, split, _logits(model, dataset, split))
+        yield _judged(uri, model, dataset, split, _logits(model, dataset, split), mapping or {})
 
 
 def _opened(model_uri: str, data: str | None) -> tuple[LoadedModel, Dataset]:
@@ -114,12 +135,18 @@ def _logits(model: LoadedModel, dataset: Dataset, split: str) -> Logits:
 
 
 def _judged(
-    model_uri: str, model: LoadedModel, dataset: Dataset, split: str, found: Logits
+    model_uri: str,
+    model: LoadedModel,
+    dataset: Dataset,
+    split: str,
+    found: Logits,
+    asked: Asked,
 ) -> Evaluation:
     card, task = model.card, model.task
-    truth = _truth(task, dataset, split, found.labels)
-    table = _predictions(card, dataset, split, found, truth)
-    values = found.values.astype(np.float64)
+    known = mappings.truth(task, dataset, split, found.labels, asked)
+    table = _predictions(card, dataset, split, found, known.labels).filter(pa.array(known.judged))
+    values = found.values[known.judged].astype(np.float64)
+    truth = known.labels[known.judged]
     patients = table.column("patient_id").to_pylist()
     try:
         judgement = task.evaluate(truth, values, patients, card.operating_points)
@@ -141,56 +168,12 @@ def _judged(
         fingerprint=dataset.manifest.fingerprint,
         trained_on=card.fingerprint,
         predictions=table,
-        unmatched=_unmatched(task, dataset),
+        unmatched=mappings.unmatched(task, dataset, asked),
         noun=dataset.inputs.noun,
+        digest=model.digest,
+        mapping=known.mapping,
+        left_out=known.left_out,
     )
-
-
-def _truth(task: Task, dataset: Dataset, split: str, found: Labels) -> Labels:
-    """Labels [n, k] of the dataset's classes as labels of the model's, by name as `pack` matches.
-
-    `UserError` where a film of the split is of a class that the model does not know, or no label is
-    one of the model's.
-    """
-    ours = {labels.plain(name): i for i, name in enumerate(task.classes)}
-    ours |= {name: i for i, name in enumerate(task.classes)}
-    truth = np.full((len(found), len(task.classes)), task.unlabelled, np.int8)
-    unknown, taken = [], dict[int, str]()
-    for name, states in zip(dataset.manifest.classes, found.T, strict=True):
-        place = ours.get(name, ours.get(labels.plain(name)))
-        if place is None:
-            unknown.append(name)
-        elif place in taken:
-            raise UserError(
-                f"{dataset.uri}: {one_line(name)} and {one_line(taken[place])} are both "
-                f"{one_line(task.classes[place])} of the model; keep one"
-            )
-        else:
-            taken[place] = name
-            truth[:, place] = states
-    if not task.valid(truth) or len(unknown) == len(dataset.manifest.classes):
-        raise UserError(
-            f"{dataset.uri}: the model does not know {one_line(', '.join(unknown))}, which {split} "
-            f"films are; it knows {one_line(', '.join(task.classes))}: leave such films out, or "
-            "name the class as the model does"
-        )
-    return truth
-
-
-def _unmatched(task: Task, dataset: Dataset) -> tuple[str, ...]:
-    """The labels that one of model and dataset has and the other does not, for people."""
-    if task.unlabelled != MISSING:  # a class that is absent is a count of 0
-        return ()
-    ours = {labels.plain(name): name for name in task.classes}
-    theirs = {labels.plain(name): name for name in dataset.manifest.classes}
-    unknown = [name for key, name in theirs.items() if key not in ours]
-    missing = [name for key, name in ours.items() if key not in theirs]
-    told = []
-    if unknown:
-        told.append(f"the model does not know {one_line(', '.join(unknown))}")
-    if missing:
-        told.append(f"the dataset says nothing of {one_line(', '.join(missing))}")
-    return tuple(told)
 
 
 def _predictions(

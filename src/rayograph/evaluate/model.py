@@ -1,5 +1,6 @@
 """A model file, ready to judge with."""
 
+import hashlib
 from dataclasses import dataclass
 
 import torch
@@ -24,12 +25,16 @@ class LoadedModel:
     card: ModelCard
     task: Task
     transform: Transform
+    digest: str  # sha256 of the file
 
 
 def load(uri: str, device: torch.device) -> LoadedModel:
     """The model of a file written by training; `UserError` where it is none."""
-    metadata, tensors = files.read(storage.fetch(uri), uri)
+    data = storage.fetch(uri)
+    metadata, tensors = files.read(data, uri)
     card = cards.parse(metadata, uri)
     task = tasks.of(card.task, card.classes)
     network = restored(card.model, card.transform.shape, task.outputs, tensors, uri)
-    return LoadedModel(network.eval().to(device), card, task, transforms.build(card.transform))
+    transform = transforms.build(card.transform)
+    digest = hashlib.sha256(data).hexdigest()
+    return LoadedModel(network.eval().to(device), card, task, transform, digest)

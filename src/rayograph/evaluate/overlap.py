@@ -1,5 +1,7 @@
 """Whether a model has seen the films that it is judged on."""
 
+from typing import Any
+
 import pyarrow as pa
 
 from rayograph import storage
@@ -10,22 +12,21 @@ from rayograph.runs.card import ModelCard
 from rayograph.runs.evaluations import Overlap
 
 
-def overlap(card: ModelCard, dataset: Dataset, split: str) -> Overlap | None:
-    """What a split shares with the training and validation films of a model, if it can be known.
+def overlap(card: ModelCard, dataset: Dataset, split: str, films: Any) -> Overlap | None:
+    """What judged films share with the training and validation films of a model, if it is known.
 
-    A film is shared where its original is the same, byte for byte. None for the test films of the
-    model's own dataset.
+    `films` are their rows of the index. A film is shared where its original is the
+    same, byte for byte. None for the test films of the model's own dataset.
     """
     if dataset.manifest.fingerprint == card.fingerprint:
         own = dataset.split(split)
         return None if split == "test" else Overlap(own.rows, own.patients)
     try:
-        trained = _trained_on(card)
+        trained = trained_on(card)
         splits = [name for name in ("train", "val") if name in trained.splits]
         known = pa.concat_tables([index.read(trained, name) for name in splits])
     except (UserError, Failure) as error:
         return Overlap(None, unknown=one_line(error))
-    films = index.read(dataset, split)
 
     def shared(column: str) -> list[str]:
         values = set(known.column(column).to_pylist())
@@ -35,7 +36,8 @@ def overlap(card: ModelCard, dataset: Dataset, split: str) -> Overlap | None:
     return Overlap(len(shared("sha256")), patients)
 
 
-def _trained_on(card: ModelCard) -> Dataset:
+def trained_on(card: ModelCard) -> Dataset:
+    """The dataset that a model was trained on; `UserError` where it is no longer there."""
     place = card.dataset
     if not storage.exists(storage.join(place, MANIFEST)):
         raise UserError(f"the dataset that it was trained on is not at {place}")

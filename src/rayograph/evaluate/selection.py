@@ -20,7 +20,7 @@ def with_checkpoints(
 
     The best checkpoint by `metric` on these films is compared with that model.
     """
-    each = list(evaluation.each(places, data, split))
+    each = list(evaluation.each(places, data, split, found.mapping))
     rows = [
         {
             "epoch": epoch,

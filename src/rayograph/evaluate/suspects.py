@@ -85,7 +85,9 @@ def of_run(model: str, run: str | None) -> Ranking:
             f"{model}: its dataset has neither validation nor test films: there are no films that "
             "it was not trained on"
         )
-    return _ranked([gallery.judged(model, run, None, split) for split in splits], fold_models=False)
+    return _ranked(
+        [gallery.judged(model, run, None, split, NAME) for split in splits], fold_models=False
+    )
 
 
 def _rows(dataset: Dataset, split: str) -> int:

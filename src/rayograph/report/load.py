@@ -9,7 +9,7 @@ from rayograph import task as tasks
 from rayograph.report.parts import PARTS
 from rayograph.report.view import EvaluationView, RunReport
 from rayograph.runs import evaluations as results
-from rayograph.runs import findings
+from rayograph.runs import findings, looks
 from rayograph.runs.folder import RunFolder
 
 SPLITS = ("test", "val", "train")
@@ -23,13 +23,16 @@ def report_of(folder: RunFolder) -> RunReport:
         config=config.model_dump(mode="json"),
         history=folder.history(),
         evaluations=list(_evaluations(folder.uri)),
-        findings=dict(_findings(folder.uri)),
+        findings=dict(_findings(folder)),
     )
 
 
-def _findings(run: str) -> Iterator[tuple[str, dict[str, Any]]]:
+def _findings(folder: RunFolder) -> Iterator[tuple[str, dict[str, Any]]]:
+    """What each part shows: a document in the run's folder; the looks are gathered now."""
     for part in PARTS:
-        found = findings.load(run, part.name)
+        found = (
+            looks.of_run(folder) if part.name == "looks" else findings.load(folder.uri, part.name)
+        )
         if found is not None:
             yield part.name, found
 

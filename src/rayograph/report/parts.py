@@ -6,7 +6,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from rayograph.report import gallery, suspects
+from rayograph.report import external, gallery, looks, suspects
 from rayograph.report.html import template
 
 Document = Mapping[str, Any]
@@ -27,8 +27,10 @@ class Part:
 
 
 PARTS: tuple[Part, ...] = (
+    Part("external", "external.html.j2", external.view, external.doubts),
     Part("gallery", "gallery.html.j2", gallery.view, gallery.doubts),
     Part("suspects", "suspects.html.j2", suspects.view),
+    Part("looks", "looks.html.j2", looks.view, looks.doubts),
 )
 
 

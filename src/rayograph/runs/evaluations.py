@@ -4,13 +4,13 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 
 from rayograph import storage
+from rayograph.runs import looks
 from rayograph.task import Estimate, Labels, OperatingPoints
 from rayograph.task.metric import Floats
 from rayograph.task.subgroups import Subgroups
@@ -78,6 +78,9 @@ class Evaluation:
     models: int = 1  # that were judged together, by the mean of their probabilities
     subgroups: Mapping[str, Subgroups] = field(default_factory=dict)  # by column
     selection: Selection | None = None  # with `checkpoints`
+    digest: str = ""  # sha256 of the model's file; of several, of their digests
+    mapping: Mapping[str, Sequence[str]] = field(default_factory=dict)  # `--map`, model's classes
+    left_out: Mapping[str, int] = field(default_factory=dict)  # films of classes mapped to nothing
 
     def arrays(self) -> tuple[Labels, Floats]:
         """Labels int8 [n, k] and logits [n, k] of the predictions, in their order."""
@@ -107,7 +110,7 @@ def _plain(metrics: Mapping[str, Estimate]) -> dict[str, Any]:
     return {name: asdict(value) for name, value in metrics.items()}
 
 
-def save(evaluation: Evaluation, run: str) -> None:
+def save(evaluation: Evaluation, run: str, command: str = "evaluate") -> None:
     """Write predictions and metrics into a run's `evaluation/`; a look at the test split counts."""
     place = _place(run, evaluation.split)
     out = io.BytesIO()
@@ -118,14 +121,15 @@ def save(evaluation: Evaluation, run: str) -> None:
     if checkpoints is not None:
         _write(storage.join(place, CHECKPOINTS), checkpoints)
     _write(storage.join(place, METRICS), found)
-    look(run, evaluation)
+    look(run, evaluation, command)
 
 
-def look(run: str, evaluation: Evaluation) -> None:
-    """Record in a run's folder that somebody looked at the test split; nothing of other splits."""
-    if evaluation.split == "test":
-        time = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
-        _write(storage.join(run, "evaluation", "looks", f"{time}.json"), evaluation.to_json())
+def look(run: str | None, evaluation: Evaluation, command: str = "evaluate") -> None:
+    """Record that somebody looked at a test split, with the dataset and in the model's run.
+
+    Of a run that is None the model's place tells it. Nothing of other splits; see `looks`.
+    """
+    looks.record(run, evaluation, command)
 
 
 def restored(run: str, split: str) -> Evaluation | None:

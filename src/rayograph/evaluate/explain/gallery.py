@@ -12,7 +12,7 @@ from rayograph.data import sampling
 from rayograph.data.inputs import Samples
 from rayograph.errors import UserError, one_line
 from rayograph.evaluate import evaluation
-from rayograph.evaluate.compare import _of_model
+from rayograph.evaluate.compare import is_of
 from rayograph.evaluate.evaluation import _opened
 from rayograph.evaluate.explain import choice, pictures, randomised
 from rayograph.evaluate.explain.choice import Group
@@ -86,18 +86,23 @@ def gallery(model_uri: str, run: str | None, data: str | None, asked: Asked) -> 
     }
 
 
-def judged(model_uri: str, run: str | None, data: str | None, split: str) -> Evaluation:
+def judged(
+    model_uri: str, run: str | None, data: str | None, split: str, command: str = "explain"
+) -> Evaluation:
     """What a run keeps of this model on a split, or what is found now.
 
-    Of the test films of the run's own dataset that is a look, and is kept as `evaluate` keeps it.
+    Of test films that is a look, by `command`; of the run's own dataset it is kept as `evaluate`
+    keeps it.
     """
     if run is not None and data is None:
         kept = evaluations.restored(run, split)
-        if kept is not None and _of_model(kept, model_uri):
+        if kept is not None and is_of(kept, model_uri):
             return kept
     found = evaluation.evaluate(model_uri, data, split)
     if run is not None and split == "test" and found.fingerprint == found.trained_on:
-        evaluations.save(found, run)
+        evaluations.save(found, run, command)
+    else:
+        evaluations.look(run, found, command)
     return found
 
 
