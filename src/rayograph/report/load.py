@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from rayograph import task as tasks
+from rayograph.data import card as cards
 from rayograph.report.parts import PARTS
 from rayograph.report.view import EvaluationView, RunReport
 from rayograph.runs import evaluations as results
@@ -17,13 +18,17 @@ SPLITS = ("test", "val", "train")
 
 def report_of(folder: RunFolder) -> RunReport:
     """All that a run's page shows."""
-    config = folder.config()
+    config, card = folder.config(), folder.card()
     return RunReport(
         name=config.run.name,
         config=config.model_dump(mode="json"),
         history=folder.history(),
         evaluations=list(_evaluations(folder.uri)),
         findings=dict(_findings(folder.uri)),
+        card=card,
+        data=None if card is None else cards.read(card.dataset, card.fold, card.fingerprint),
+        versions=folder.versions(),
+        looks=results.looks(folder.uri),
     )
 
 
@@ -60,4 +65,9 @@ def _evaluations(run: str) -> Iterator[EvaluationView]:
             operating_points=found["operating_points"],
             noun=found["noun"],
             subgroups=found["subgroups"],
+            owners=table.column("patient_id").to_pylist(),
+            overlap=found["overlap"],
+            unmatched=found["unmatched"],
+            selection=found.get("selection"),
+            models=found["models"],
         )

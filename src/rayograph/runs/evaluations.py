@@ -128,6 +128,11 @@ def look(run: str, evaluation: Evaluation) -> None:
         _write(storage.join(run, "evaluation", "looks", f"{time}.json"), evaluation.to_json())
 
 
+def looks(run: str) -> int:
+    """How often the test split was looked at through a run's folder."""
+    return sum(1 for _ in storage.listing(storage.join(run, "evaluation", "looks")))
+
+
 def restored(run: str, split: str) -> Evaluation | None:
     """What `save` wrote, without checkpoints and subgroups; None of nothing, or another version."""
     saved = load(run, split)
