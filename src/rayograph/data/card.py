@@ -1,4 +1,4 @@
-"""A dataset as a reader of results needs it: splits, who is in them, and what leaks between them."""
+"""A dataset as a reader of results needs it: its splits, who is in them, what leaks."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

@@ -89,14 +89,18 @@ def told(data: DataCard) -> Iterator[str]:
     shared = [each for each in data.shared if each.patients or each.files]
     for each in shared:
         count = f"{each.patients:,} {words.counted(each.patients, 'patients')}"
-        files = f" and {each.files:,} identical files" if each.files else ""
-        films = f"{each.films:,} {each.second} {data.noun} are theirs"
+        same = words.counted(each.files, "identical files")
+        files = f" and {each.files:,} {same}" if each.files else ""
+        verb = "is" if each.films == 1 else "are"
+        noun = words.counted(each.films, data.noun)
+        films = f"{each.films:,} {each.second} {noun} {verb} theirs"
         names = f"{_NAMES[each.first]} and {_NAMES[each.second].lower()}"
         yield f"{names} share {count}{files}: {films}."
     if not shared and len(data.splits) > 1:
         yield "No patient and no file is in two splits."
     skipped = ("patient_in_two_splits", "identical_file_in_two_splits", "ignored")
-    yield from (f"{f.message}." for f in data.findings if f.kind not in skipped)
+    found = [f.message for f in data.findings if f.kind not in skipped]
+    yield from (f"{said[:1].upper()}{said[1:]}." for said in found)
     if not any(f.kind == "near_identical" for f in data.findings) and data.noun == "films":
         yield "No films of two splits were found that look the same."
     for name, split in data.splits.items():
@@ -110,8 +114,8 @@ def told(data: DataCard) -> Iterator[str]:
                 yield f"{_NAMES[name]}: {share} are {_SIGNS[kind]}."
     unused = sum(data.rejected.values())
     reasons = [f"{count:,} × {reason}" for reason, count in data.rejected.items()]
-    why = f": {words.listed(reasons, 4)}" if unused else ""
-    yield f"{unused:,} originals could not be used{why}."
+    why = f": {words.listed(reasons, 4)}"
+    yield f"{unused:,} originals could not be used{why}." if unused else "No original was refused."
     if data.fold is not None:
         yield f"Packed in {data.folds} folds, of which fold {data.fold} validated."
 

@@ -71,9 +71,9 @@ class EvaluationView:
     def patients_of_scored(self) -> list[str]:
         """Whose the films of `scored` are [m]."""
         probabilities = np.asarray(self.probabilities, dtype=np.float64)
-        finite: list[bool] = np.isfinite(probabilities).all(axis=1).tolist()
-        owners = self.owners or [str(row) for row in range(len(finite))]
-        return [owner for owner, good in zip(owners, finite, strict=True) if good]
+        owners = self.owners or [str(row) for row in range(len(probabilities))]
+        finite = np.isfinite(probabilities).all(axis=1)
+        return [owners[row] for row in np.flatnonzero(finite).tolist()]
 
 
 @dataclass(frozen=True)
