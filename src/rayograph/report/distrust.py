@@ -186,10 +186,8 @@ def _calibrated(_report: RunReport, view: EvaluationView) -> Reasons:
     if off:
         name, mean, share_value = max(off, key=lambda each: abs(each[1] - each[2]))
         others = f" (and {len(off) - 1} more)" if len(off) > 1 else ""
-        yield (
-            f"Probabilities are off: of {name}{others} the mean is {mean:.2f}, "
-            f"where {share_value:.2f} are."
-        )
+        given = f"the model gives {name}{others} {mean:.2f} on average"
+        yield f"Probabilities are off: {given}, and {share_value:.2f} of the {view.noun} have it."
 
 
 def _thresholds(_report: RunReport, view: EvaluationView) -> Reasons:
