@@ -165,6 +165,7 @@ def faults(page, **options) -> list[str]:
     return [f"{each['id']}: {each['nodes'][0]['html']}" for each in found.response["violations"]]
 
 
+@pytest.mark.parametrize("shown", ["binary", "labels"], indirect=True)
 def test_a_screen_reader_finds_no_fault(browser, shown):
     with opened(browser, shown[0], SIZES[1]) as (page, _):
         assert faults(page) == []

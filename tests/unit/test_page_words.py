@@ -111,7 +111,7 @@ def test_nothing_found_is_said_with_what_was_looked_for(data: DataCard) -> None:
         ({"unmatched": ("the model does not know Mass",)}, "The model does not know Mass."),
         ({"checkpoints": [{"epoch": 1, "metrics": {}}]}, "Exploratory"),
         ({"operating_points": None}, "No operating point of pneumonia"),
-        ({"probabilities": np.tile([0.2, 0.8], (400, 1))}, "gives pneumonia 0.80 on average, and 0.50 of"),
+        ({"probabilities": np.tile([0.2, 0.8], (400, 1))}, "gives pneumonia 0.80 on average"),
         ({"probabilities": np.full((400, 2), np.nan)}, "400 films have no finite score"),
     ],
 )  # fmt: skip
