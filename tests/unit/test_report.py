@@ -175,7 +175,7 @@ def test_browser_shows_the_page_without_a_request_or_a_complaint(tmp_path):
 @browser
 def test_browser_check_would_see_a_request(tmp_path):
     outside = '<img src="http://example.invalid/x.png">'
-    page = render(run()).replace("<main>", "<main>" + outside)
+    page = render(run()).replace("</main>", outside + "</main>")
     _, console, _ = _open(page, tmp_path)
     assert any("Content Security Policy" in line for line in console)
     _, _, asked = _open(re.sub("<meta http-equiv[^>]*>", "", page), tmp_path)

@@ -174,16 +174,26 @@ def writer(out: str) -> Callable[[Any, io.BytesIO], None]:
 
 
 def report(run: str) -> None:
-    """Make a run's report.html: one self-contained page."""
+    """Make a run's report.html, one self-contained page; beside it MODEL_CARD.md, reporting.md."""
+    from rayograph.report import checklist_page, modelcard
     from rayograph.report.load import report_of
     from rayograph.report.page import render
 
     folder = _target(run)[0]
     if folder is None:
         raise UserError(f"{run}: a model, not a run folder; a report needs a run's history")
-    place = storage.join(folder.uri, "report.html")
-    storage.write(place, render(report_of(folder)).encode())
-    result(f"report: {place}")
+    found = report_of(folder)
+    pages = {
+        "report.html": render(found),
+        "MODEL_CARD.md": modelcard.card(found),
+        "reporting.md": checklist_page.page(found),
+    }
+    for name, text in pages.items():
+        storage.write(storage.join(folder.uri, name), text.encode())
+    result(
+        f"report: {storage.join(folder.uri, 'report.html')}; "
+        "beside it MODEL_CARD.md and reporting.md"
+    )
 
 
 def model_of(uri: str) -> str:

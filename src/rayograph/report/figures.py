@@ -1,4 +1,4 @@
-"""Figures of one split's ranking: ROC, precision and recall; None where undefined.
+"""Figures of one split's ranking: ROC, precision and recall with bands; None where undefined.
 
 With two classes the positive one is drawn; with more, each against the rest.
 """
@@ -19,6 +19,7 @@ from sklearn.metrics import (
 )
 
 from rayograph.report import svg
+from rayograph.report.bands import FEWEST, GRID, Bands, bands
 from rayograph.report.view import EvaluationView, estimate
 
 Floats = npt.NDArray[np.float64]
@@ -29,17 +30,32 @@ _DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1.5)))
 
 
 @dataclass(frozen=True)
-class _Curve:
-    """Class `index` against the rest: truth bool [m], score float [m]."""
+class Curve:
+    """Class `index` against the rest: truth bool [m], score float [m], and its bands."""
 
     index: int
     truth: Bools
     score: Floats
+    bands: Bands
 
 
-def roc(view: EvaluationView, name: str) -> str | None:
+def curves(view: EvaluationView) -> list[Curve]:
+    """The positive class, or each class; without those of which a split has all films or none."""
+    labels, probabilities = view.scored()
+    wanted = [1] if view.binary else range(len(view.classes))
+    found = [(c, labels == c) for c in wanted if 0 < (labels == c).sum() < labels.size]
+    if not found:
+        return []
+    places, truth = zip(*found, strict=True)
+    scores = probabilities[:, places]
+    drawn = bands(np.stack(truth, axis=1), scores, view.patients_of_scored())
+    few = [min(own.sum(), own.size - own.sum()) < FEWEST for own in truth]
+    drawn = [Bands(None, None) if none else own for own, none in zip(drawn, few, strict=True)]
+    return [Curve(*each) for each in zip(places, truth, scores.T, drawn, strict=True)]
+
+
+def roc(view: EvaluationView, curves: list[Curve], name: str) -> str | None:
     """ROC curve with the chance diagonal, AUROC with its interval, and the decision."""
-    curves = _against_rest(view)
     if not curves:
         return None
     with svg.style():
@@ -48,6 +64,7 @@ def roc(view: EvaluationView, name: str) -> str | None:
             x, y, _ = roc_curve(curve.truth, curve.score)
             area = _area(view, curve, "auroc", "AUROC", roc_auc_score)
             axes.plot(*svg.thin(x, y), **_look(curve), label=area)
+            svg.band(axes, GRID, curve.bands.roc, _look(curve)["color"])
             sensitivity, specificity, _ = _decided(view, curve.index)
             said = f"decision: sensitivity {sensitivity:.3f}, specificity {specificity:.3f}"
             _ring(axes, 1 - specificity, sensitivity, curve, said if view.binary else None)
@@ -57,9 +74,8 @@ def roc(view: EvaluationView, name: str) -> str | None:
         return svg.to_svg(figure, name, f"ROC, {view.split} split: {svg.legend_words(axes)}")
 
 
-def precision_recall(view: EvaluationView, name: str) -> str | None:
+def precision_recall(view: EvaluationView, curves: list[Curve], name: str) -> str | None:
     """Precision against recall with average precision, the prevalence, and the decision."""
-    curves = _against_rest(view)
     if not curves:
         return None
     with svg.style():
@@ -68,6 +84,7 @@ def precision_recall(view: EvaluationView, name: str) -> str | None:
             y, x, _ = precision_recall_curve(curve.truth, curve.score, drop_intermediate=True)
             area = _area(view, curve, "average_precision", "AP", average_precision_score)
             axes.plot(*svg.thin(x, y), **_look(curve), drawstyle="steps-post", label=area)
+            svg.band(axes, GRID, curve.bands.precision, _look(curve)["color"])
             sensitivity, _, precision = _decided(view, curve.index)
             said = f"decision: recall {sensitivity:.3f}, precision {precision:.3f}"
             _ring(axes, sensitivity, precision, curve, said if view.binary else None)
@@ -78,14 +95,6 @@ def precision_recall(view: EvaluationView, name: str) -> str | None:
         svg.legend(figure, axes, 1 if view.binary else 2)
         words = svg.legend_words(axes)
         return svg.to_svg(figure, name, f"Precision and recall, {view.split} split: {words}")
-
-
-def _against_rest(view: EvaluationView) -> list[_Curve]:
-    """The positive class, or each class; without those of which a split has all films or none."""
-    labels, probabilities = view.scored()
-    wanted = [1] if view.binary else range(len(view.classes))
-    curves = [_Curve(c, labels == c, probabilities[:, c]) for c in wanted]
-    return [curve for curve in curves if 0 < curve.truth.sum() < labels.size]
 
 
 def _decided(view: EvaluationView, index: int) -> tuple[float, float, float]:
@@ -99,7 +108,7 @@ def _decided(view: EvaluationView, index: int) -> tuple[float, float, float]:
 
 def _area(
     view: EvaluationView,
-    curve: _Curve,
+    curve: Curve,
     metric: str,
     word: str,
     area: Callable[[Bools, Floats], float],
@@ -114,12 +123,12 @@ def _area(
     return f"{word} {found.value:.3f}{interval}"
 
 
-def _look(curve: _Curve) -> dict[str, Any]:
+def _look(curve: Curve) -> dict[str, Any]:
     turn, colour = divmod(curve.index, len(svg.SERIES))
     return {"color": svg.SERIES[colour], "ls": _DASHES[turn % len(_DASHES)]}
 
 
-def _ring(axes: Axes, x: float, y: float, curve: _Curve, label: str | None) -> None:
+def _ring(axes: Axes, x: float, y: float, curve: Curve, label: str | None) -> None:
     colour = _look(curve)["color"]
     if np.isfinite([x, y]).all():
         axes.plot(
@@ -136,5 +145,5 @@ def _ring(axes: Axes, x: float, y: float, curve: _Curve, label: str | None) -> N
         )
 
 
-def _legend_rows(view: EvaluationView, curves: list[_Curve]) -> int:
+def _legend_rows(view: EvaluationView, curves: list[Curve]) -> int:
     return 3 if view.binary else math.ceil((len(curves) + 1) / 2)

@@ -1,19 +1,23 @@
-"""Several labels a film: every label's AUROC in one figure, a small ROC curve each, and a table."""
+"""Several labels a film: every label's AUROC in one figure, small curves each, and a table."""
 
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.metrics import roc_curve
+from sklearn.metrics import precision_recall_curve, roc_curve
 
 from rayograph import task
 from rayograph.report import svg, words
+from rayograph.report.bands import FEWEST, GRID, Band, Bands, bands
 from rayograph.report.html import markup
 from rayograph.report.view import EvaluationView, estimate
 
+Floats = npt.NDArray[np.float64]
+
 _ROW, _FOREST = 17.0, 30.0  # points: a label's, and the least height
 _SMALL = (150.0, 104.0)  # points
+_BOUNDED = ("auroc", "sensitivity", "specificity")  # shown with their intervals
 
 
 def section(view: EvaluationView, name: str) -> dict[str, Any]:
@@ -26,6 +30,7 @@ def section(view: EvaluationView, name: str) -> dict[str, Any]:
         "head": [task.METRICS[each].heading for each in _metrics(view)],
         "rows": list(_rows(view)),
         "defined": _defined(view),
+        "fewest": FEWEST,
     }
 
 
@@ -52,8 +57,12 @@ def _rows(view: EvaluationView) -> Iterator[tuple[str, list[str]]]:
     points = view.operating_points or (None,) * len(view.classes)
     for (label, truth, _), point in zip(_states(view), points, strict=True):
         metrics = view.by_label[label]
-        cells = [words.with_interval(metrics, "auroc")]
-        cells += [words.written(each, estimate(metrics, each).value) for each in _metrics(view)[1:]]
+        cells = [
+            words.with_interval(metrics, each)
+            if each in _BOUNDED
+            else words.written(each, estimate(metrics, each).value)
+            for each in _metrics(view)
+        ]
         start = "0.5" if point is None else f"{point:.3f}"
         yield label, [f"{truth.sum():,} of {truth.size:,}", *cells, start]
 
@@ -82,19 +91,49 @@ def _forest(view: EvaluationView, name: str) -> str | None:
         return svg.to_svg(figure, name, f"AUROC by label, {view.split} split: {told}")
 
 
-def _curves(view: EvaluationView, name: str) -> Iterator[tuple[str, str, Any]]:
-    """Each label, its AUROC in words, and a small ROC curve; none where it is undefined."""
-    for i, (label, truth, score) in enumerate(_states(view)):
-        found = estimate(view.by_label[label], "auroc")
-        if found.value is None or not 0 < truth.sum() < truth.size:
+def _curves(view: EvaluationView, name: str) -> Iterator[dict[str, Any]]:
+    """Each label, its areas in words, and small curves; without those where it is undefined."""
+    labels, probabilities = view.scored()
+    truth, known = labels == task.PRESENT, labels >= task.ABSENT
+    drawn = bands(truth, probabilities, view.patients_of_scored(), known)
+    for i, (label, own, score) in enumerate(_states(view)):
+        if not 0 < own.sum() < own.size:
             continue
-        x, y, _ = roc_curve(truth, score)
-        with svg.style():
-            figure, axes = svg.small_panel(*_SMALL)
-            axes.plot(*svg.thin(x, y), color=svg.SERIES[0])
-            svg.guide(axes.plot, [0, 1], [0, 1], label="chance")
-            svg.unit_square(axes, "", "")
-            axes.set_xticks([0, 1])
-            axes.set_yticks([0, 1])
-            said = f"ROC curve of {label}: AUROC {found.value:.3f}"
-            yield label, f"{found.value:.3f}", markup(svg.to_svg(figure, f"{name}-roc{i}", said))
+        x, y, _ = roc_curve(own, score)
+        precision, recall, _ = precision_recall_curve(own, score, drop_intermediate=True)
+        metrics = view.by_label[label]
+        enough = min(own.sum(), own.size - own.sum()) >= FEWEST
+        found = drawn[i] if enough else Bands(None, None)
+        shown = slice(None) if precision[-2] == 1 else slice(-1)  # scikit-learn adds (0, 1)
+        area, mean = (
+            words.written(each, estimate(metrics, each).value)
+            for each in ("auroc", "average_precision")
+        )
+        share = float(own.mean())
+        yield {
+            "label": label,
+            "auroc": area,
+            "average_precision": mean,
+            "roc": _small(
+                f"{name}-roc{i}", f"ROC curve of {label}: AUROC {area}", x, y, found.roc, (0, 1)
+            ),
+            "pr": _small(
+                f"{name}-pr{i}", f"Precision by recall of {label}: average precision {mean}",
+                recall[shown], precision[shown], found.precision, (share, share),
+            ),
+        }  # fmt: skip
+
+
+def _small(
+    name: str, said: str, x: Floats, y: Floats, band: Band | None, chance: tuple[float, float]
+) -> Any:
+    """A small curve with its band and what guessing gives."""
+    with svg.style():
+        figure, axes = svg.small_panel(*_SMALL)
+        axes.plot(*svg.thin(x, y), color=svg.SERIES[0])
+        svg.band(axes, GRID, band, svg.SERIES[0])
+        svg.guide(axes.plot, [0, 1], chance, label="chance")
+        svg.unit_square(axes, "", "")
+        axes.set_xticks([0, 1])
+        axes.set_yticks([0, 1])
+        return markup(svg.to_svg(figure, name, said))

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 
 from rayograph import task as tasks
+from rayograph.data import card as cards
+from rayograph.report import looks as ledger
 from rayograph.report.parts import PARTS
 from rayograph.report.view import EvaluationView, RunReport
 from rayograph.runs import evaluations as results
@@ -17,13 +19,16 @@ SPLITS = ("test", "val", "train")
 
 def report_of(folder: RunFolder) -> RunReport:
     """All that a run's page shows."""
-    config = folder.config()
+    config, card = folder.config(), folder.card()
     return RunReport(
         name=config.run.name,
         config=config.model_dump(mode="json"),
         history=folder.history(),
         evaluations=list(_evaluations(folder.uri)),
         findings=dict(_findings(folder)),
+        card=card,
+        data=None if card is None else cards.read(card.dataset, card.fold, card.fingerprint),
+        versions=folder.versions(),
     )
 
 
@@ -31,7 +36,9 @@ def _findings(folder: RunFolder) -> Iterator[tuple[str, dict[str, Any]]]:
     """What each part shows: a document in the run's folder; the looks are gathered now."""
     for part in PARTS:
         found = (
-            looks.of_run(folder) if part.name == "looks" else findings.load(folder.uri, part.name)
+            looks.of_run(folder)
+            if part.name == ledger.NAME
+            else findings.load(folder.uri, part.name)
         )
         if found is not None:
             yield part.name, found
@@ -63,4 +70,9 @@ def _evaluations(run: str) -> Iterator[EvaluationView]:
             operating_points=found["operating_points"],
             noun=found["noun"],
             subgroups=found["subgroups"],
+            owners=table.column("patient_id").to_pylist(),
+            overlap=found["overlap"],
+            unmatched=found["unmatched"],
+            selection=found.get("selection"),
+            models=found["models"],
         )

@@ -8,6 +8,7 @@ from rayograph.report import words
 from rayograph.runs.looks import Looks
 
 Document = Mapping[str, Any]
+NAME = "looks"  # of the finding
 
 
 def view(document: Document) -> dict[str, Any]:

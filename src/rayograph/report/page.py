@@ -1,19 +1,25 @@
 """A run's report as one self-contained HTML page: no script, no request, readable on paper."""
 
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from html import unescape
 from typing import Any
 
 import numpy as np
 
 from rayograph import task
-from rayograph.report import labels, parts, subgroups, words
+from rayograph.report import datacard, distrust, labels, luck, parts, points, subgroups, words
+from rayograph.report.checklists import checklists
 from rayograph.report.epochs import exploratory, loss_curves, score_curves
-from rayograph.report.figures import precision_recall, roc
+from rayograph.report.figures import curves, precision_recall, roc
 from rayograph.report.html import config_text, markup, template
 from rayograph.report.reliability import reliability
+from rayograph.report.verdict import verdict
 from rayograph.report.view import EvaluationView, RunReport, best_row, ends, measure, number
 
 __all__ = ["EvaluationView", "RunReport", "render"]
 
+_HEADING = re.compile(r'<h2[^>]*\bid="([^"]+)"[^>]*>([^<]*)</h2>')  # of parts, as they are made
 _METRICS = [task.column(f"{split}_{name}") for split in ("train", "val") for name in task.METRICS]
 _HISTORY = {  # what a run's history holds: how it is headed, how it is written
     "epoch": ("Epoch", "{:g}"),
@@ -30,7 +36,7 @@ def render(report: RunReport) -> str:
     What is missing (an evaluation, a validation split, a metric that is not defined) is said.
     """
     sections = [_section(view, f"e{i}") for i, view in enumerate(report.evaluations)]
-    tests = [section for section in sections if section["view"].split == "test"]
+    others, data = list(parts.sections(report.findings)), datacard.section(report)
     return template("template.html.j2").render(
         report=report,
         sentence=words.sentence(report),
@@ -41,11 +47,30 @@ def render(report: RunReport) -> str:
         curves={"loss": markup(loss_curves(report)), "scores": markup(score_curves(report))},
         history=_history(report),
         sections=sections,
-        parts=list(parts.sections(report.findings)),
-        doubts=list(parts.doubts(report.findings)),
-        headline=next(iter(tests or sections), None),
+        parts=others,
+        headline=next((s for s in sections if s["view"] is report.judged), None),
         config=config_text(report.config),
+        verdict=verdict(report),
+        distrust=distrust.distrust(report),
+        unknowable=distrust.UNKNOWABLE,
+        data=data,
+        checklists=checklists(report),
+        contents=list(_contents(sections, others, data is not None)),
     )
+
+
+def _contents(
+    sections: Sequence[Mapping[str, Any]], others: Sequence[str], data: bool
+) -> Iterator[tuple[str, str]]:
+    """Where the page's links lead, and what is there."""
+    yield "learning", "Learning"
+    yield from ((s["id"], f"The {s['view'].split} split in detail") for s in sections)
+    for other in others:
+        yield from ((anchor, unescape(title)) for anchor, title in _HEADING.findall(other))
+    if data:
+        yield "data", "The data"
+    yield "reporting", "Reporting checklists"
+    yield "config", "How it was made"
 
 
 def _section(view: EvaluationView, name: str) -> dict[str, Any]:
@@ -58,6 +83,8 @@ def _section(view: EvaluationView, name: str) -> dict[str, Any]:
         "unscored": len(view.labels) - len(view.scored()[0]),
         "labels": labels.section(view, name),
         "subgroups": subgroups.sections(view),
+        "points": points.section(view),
+        "luck": luck.sentence(view),
         **({} if view.by_label else _classes(view, name)),
         "exploratory": markup(exploratory(view, f"{name}-exploratory")),
         "checkpoints": _checkpoints(view),
@@ -66,15 +93,15 @@ def _section(view: EvaluationView, name: str) -> dict[str, Any]:
 
 def _classes(view: EvaluationView, name: str) -> dict[str, Any]:
     """What is shown of films of exactly one class."""
-    table = np.asarray(view.confusion, dtype=np.int64)
+    table, ranked = np.asarray(view.confusion, dtype=np.int64), curves(view)
     total = np.maximum(table.sum(axis=1, keepdims=True), 1)
     return {
         "confusion": [
             list(zip(row.tolist(), share.tolist(), strict=True))
             for row, share in zip(table, table / total, strict=True)
         ],
-        "roc": markup(roc(view, f"{name}-roc")),
-        "pr": markup(precision_recall(view, f"{name}-pr")),
+        "roc": markup(roc(view, ranked, f"{name}-roc")),
+        "pr": markup(precision_recall(view, ranked, f"{name}-pr")),
         "reliability": markup(reliability(view, f"{name}-reliability")),
     }
 

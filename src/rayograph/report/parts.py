@@ -30,7 +30,7 @@ PARTS: tuple[Part, ...] = (
     Part("external", "external.html.j2", external.view, external.doubts),
     Part("gallery", "gallery.html.j2", gallery.view, gallery.doubts),
     Part("suspects", "suspects.html.j2", suspects.view),
-    Part("looks", "looks.html.j2", looks.view, looks.doubts),
+    Part(looks.NAME, "looks.html.j2", looks.view),
 )
 
 

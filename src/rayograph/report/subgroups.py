@@ -21,6 +21,12 @@ def sections(view: EvaluationView) -> list[dict[str, Any]]:
     ]
 
 
+def largest(view: EvaluationView) -> Iterator[str]:
+    """The largest differences, in words, by each column."""
+    for name, found in view.subgroups.items():
+        yield from (f"By {name}: {gap}" for gap in _gaps(found))
+
+
 def _heads(found: Mapping[str, Any]) -> list[str]:
     first = next(iter(found["parts"].values()))
     return [task.METRICS[name].heading for name in first["metrics"]]

@@ -120,6 +120,12 @@ def guide(draw: Callable[..., Any], *points: Any, label: str) -> None:
     draw(*points, color=MUTED, lw=0.9, ls=(0, (2.5, 2)), marker="", label=label, zorder=1.5)
 
 
+def band(axes: Axes, x: Floats, bounds: tuple[Floats, Floats] | None, colour: str) -> None:
+    """The 95 % band of a curve, in its colour; nothing where there is none."""
+    if bounds is not None:
+        axes.fill_between(x, *bounds, color=colour, alpha=0.14, lw=0)
+
+
 def thin(x: Floats, y: Floats) -> tuple[Floats, Floats]:
     """At most a thousand points of a curve, evenly along it: a fifth of a point apart on paper."""
     if len(x) <= _POINTS:

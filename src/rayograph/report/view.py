@@ -9,7 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from rayograph import task as tasks
+from rayograph.data.card import DataCard, Unread
 from rayograph.runs import history
+from rayograph.runs.card import ModelCard
 from rayograph.task import Estimate
 
 Metrics = Mapping[str, Mapping[str, float | None]]
@@ -39,6 +41,11 @@ class EvaluationView:
     noun: str = "films"  # what people call its samples
     operating_points: tasks.OperatingPoints = None
     subgroups: Mapping[str, Any] = field(default_factory=dict)  # by column: parts and gaps
+    owners: Sequence[str] = ()  # the patient of each film [n]; none: each film has its own
+    overlap: Mapping[str, Any] | None = None  # with what the model was trained on
+    unmatched: Sequence[str] = ()
+    selection: Mapping[str, Any] | None = None  # with `checkpoints`
+    models: int = 1  # judged together
 
     @property
     def binary(self) -> bool:
@@ -61,12 +68,19 @@ class EvaluationView:
         finite = np.isfinite(probabilities).all(axis=1)
         return np.asarray(self.labels, dtype=np.int64)[finite], probabilities[finite]
 
+    def patients_of_scored(self) -> list[str]:
+        """Whose the films of `scored` are [m]."""
+        probabilities = np.asarray(self.probabilities, dtype=np.float64)
+        owners = self.owners or [str(row) for row in range(len(probabilities))]
+        finite = np.isfinite(probabilities).all(axis=1)
+        return [owners[row] for row in np.flatnonzero(finite).tolist()]
+
 
 @dataclass(frozen=True)
 class RunReport:
     """One run: its resolved config, a mapping for each epoch, and an evaluation for each split.
 
-    `findings` are the documents that other commands left, by name.
+    `findings` are the documents that other commands left, by name. What is None is not known.
     """
 
     name: str
@@ -74,6 +88,15 @@ class RunReport:
     history: Sequence[Mapping[str, Any]]
     evaluations: Sequence[EvaluationView]
     findings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    card: ModelCard | None = None
+    data: DataCard | Unread | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def judged(self) -> EvaluationView | None:
+        """The evaluation that is told first: of the test split if there is one."""
+        tests = [view for view in self.evaluations if view.split == "test"]
+        return next(iter([*tests, *self.evaluations]), None)
 
     @property
     def noun(self) -> str:

@@ -136,6 +136,22 @@ def facts(report: RunReport) -> dict[str, str]:
     return said
 
 
+def counted(count: int, plural: str) -> str:
+    """`films`, or of one `film`."""
+    return plural.removesuffix("s") if count == 1 else plural
+
+
+def listed(names: Sequence[str], most: int = 8) -> str:
+    """`a, b and c`; of more than `most` the first and how many more."""
+    shown = [*names[:most], *([f"{len(names) - most} more"] if len(names) > most else [])]
+    return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
+
+
+def times(shape: Sequence[int]) -> str:
+    """`1 × 64 × 64`."""
+    return " × ".join(map(str, shape))
+
+
 def duration(seconds: float) -> str:
     """`3 h 17 min`, `4 min 05 s`, `12.3 s`."""
     if seconds < 60:

@@ -8,7 +8,7 @@ from typing import Any
 
 from rayograph import storage
 from rayograph.config import RunConfig
-from rayograph.errors import Diverged, Failure, UserError
+from rayograph.errors import Diverged, Failure, UserError, one_line
 from rayograph.runs import card as cards
 from rayograph.runs import checkpoint as checkpoints
 from rayograph.runs import history, tensorboard
@@ -87,6 +87,24 @@ class RunFolder:
         """The epochs of all committed checkpoints; empty where there are none."""
         place = storage.join(self.uri, HISTORY)
         return history.from_lines(storage.read(place), place) if storage.exists(place) else []
+
+    def card(self) -> cards.ModelCard | None:
+        """The card of the best model; None where there is none yet."""
+        place = storage.join(self.uri, "best", MODEL_JSON)
+        if not storage.exists(place):
+            return None
+        try:
+            document = json.loads(storage.read(place))
+            document.pop("checkpoint")
+            return cards.ModelCard.model_validate(document)
+        except cards.DAMAGED as error:
+            raise UserError(f"{place}: not a model card: {one_line(error)}") from None
+
+    def versions(self) -> dict[str, str]:
+        """The versions of what the run was trained with; empty where they were not kept."""
+        place = storage.join(self.uri, ENVIRONMENT)
+        found = json.loads(storage.read(place)) if storage.exists(place) else {}
+        return {name: str(version) for name, version in found.get("versions", {}).items()}
 
     def checkpoints(self) -> dict[int, str]:
         """The URI of each epoch's checkpoint, by epoch, for those that are published and kept."""
