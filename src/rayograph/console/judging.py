@@ -1,22 +1,24 @@
-"""`evaluate`, `predict` and `report`."""
+"""`evaluate` and `report`."""
 
-import io
 import json
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from rayograph import storage
-from rayograph.config import PredictConfig
 from rayograph.console import gating, tables
-from rayograph.console.arguments import Json, Overrides
+from rayograph.console.arguments import Json
 from rayograph.console.gating import Require
-from rayograph.console.output import result, with_progress
+from rayograph.console.output import result, say
 from rayograph.errors import UserError
 from rayograph.task import column, gate
 
 if TYPE_CHECKING:
+    from rayograph.evaluate.inference import Inference
     from rayograph.runs.evaluations import Evaluation
     from rayograph.runs.folder import RunFolder
 
@@ -52,7 +54,8 @@ def evaluate(
 
         if all_checkpoints:
             raise UserError(f"{target}: --all-checkpoints needs a run folder, not a sweep")
-        found = judging.together(best_models(sweep), sweep, data, split, by or ())
+        with _workers() as infer:
+            found = judging.together(best_models(sweep), sweep, data, split, by or (), infer)
         if found.fingerprint == found.trained_on:  # others say nothing of the sweep
             evaluations.save(found, sweep)
         _tell(found, asked, as_json)
@@ -62,13 +65,30 @@ def evaluate(
         raise UserError(f"{target}: --all-checkpoints needs a run folder, not a model")
     if all_checkpoints and run is not None and not run.checkpoints():
         raise UserError(f"{target}: --all-checkpoints: only the best checkpoint is kept here")
-    found = judging.evaluate(model, data, split, by or ())
-    if run is not None and all_checkpoints:
-        metric = column(run.config().train.select).metric.name
-        found = selection.with_checkpoints(found, run.checkpoints(), data, split, metric)
+    with _workers() as infer:
+        found = judging.evaluate(model, data, split, by or (), infer)
+        if run is not None and all_checkpoints:
+            metric = column(run.config().train.select).metric.name
+            places = run.checkpoints()
+            found = selection.with_checkpoints(found, places, data, split, metric, infer)
     if run is not None and found.fingerprint == found.trained_on:  # others say nothing of the run
         evaluations.save(found, run.uri)
     _tell(found, asked, as_json)
+
+
+@contextmanager
+def _workers() -> "Iterator[Inference]":
+    """All workers of the cluster that RAY_ADDRESS names, as it does in a job; else this process."""
+    address = os.environ.get("RAY_ADDRESS", "")
+    if not address or address.startswith("http"):  # which is for `ray job submit`
+        from rayograph.evaluate import inference
+
+        yield inference.here
+        return
+    from rayograph.cluster import judges, session
+
+    with session.connected(1):
+        yield partial(judges.logits, say.print)
 
 
 def _tell(found: "Evaluation", asked: Sequence[gate.Condition], as_json: bool) -> None:
@@ -77,47 +97,6 @@ def _tell(found: "Evaluation", asked: Sequence[gate.Condition], as_json: bool) -
     required = {"required": gating.to_json(answers)} if answers else {}
     result(json.dumps(found.to_json() | required) if as_json else tables.evaluation(found))
     gating.hold(answers)
-
-
-def predict(
-    model: Annotated[str, typer.Argument(help="a model file, its folder, or a run")],
-    source: Annotated[str, typer.Argument(help="a film, a folder of films, a table, or an .npz")],
-    out: Annotated[str, typer.Argument(help="a file that ends in .parquet or .csv")],
-    overrides: Overrides = None,
-    as_json: Json = False,
-) -> None:
-    """Predict new films or records; count what they are."""
-    from rayograph.cluster import session
-    from rayograph.evaluate import prediction
-    from rayograph.pack import sources
-    from rayograph.runs import card as cards
-
-    options = PredictConfig.load(None, overrides or []).pack
-    write = writer(out)
-    place = model_of(model)
-    storage.exists(out)  # a bucket that is not there is told now, not after the films
-    originals = sources.unlabelled(source, cards.read(place).recipe, options)
-    with session.connected(1):
-        table = prediction.predict(place, originals, with_progress(session.parallel_map))
-    data = io.BytesIO()
-    write(table, data)
-    storage.write(out, data.getvalue())
-    counts = prediction.counts(table)
-    text = ", ".join(f"{count} {name}" for name, count in counts.items())
-    result(json.dumps(counts) if as_json else f"{text}; written to {storage.absolute(out)}")
-
-
-def writer(out: str) -> Callable[[Any, io.BytesIO], None]:
-    """What writes a table in the form that the name of its file says."""
-    import pyarrow.csv
-    import pyarrow.parquet
-
-    kinds = {".parquet": pyarrow.parquet.write_table, ".csv": pyarrow.csv.write_csv}
-    for suffix, write in kinds.items():
-        if out.lower().endswith(suffix):
-            found: Callable[[Any, io.BytesIO], None] = write
-            return found
-    raise UserError(f"{out}: a file of predictions ends in .parquet or .csv")
 
 
 def report(run: str) -> None:

@@ -15,7 +15,7 @@ from rayograph.data.dataset import Dataset
 from rayograph.data.recipe import difference
 from rayograph.errors import Failure, UserError, one_line
 from rayograph.evaluate import inference
-from rayograph.evaluate.inference import Logits
+from rayograph.evaluate.inference import Inference, Logits
 from rayograph.evaluate.model import LoadedModel, load
 from rayograph.evaluate.overlap import overlap
 from rayograph.pack import labels
@@ -25,7 +25,13 @@ from rayograph.task import MISSING, Labels, OperatingPoints, Task
 from rayograph.task.subgroups import COLUMNS, Subgroups, subgroups
 
 
-def evaluate(model_uri: str, data: str | None, split: str, by: Sequence[str] = ()) -> Evaluation:
+def evaluate(
+    model_uri: str,
+    data: str | None,
+    split: str,
+    by: Sequence[str] = (),
+    infer: Inference = inference.here,
+) -> Evaluation:
     """Judge a model on every film of a split of `data`, or of the dataset it was trained on.
 
     And parts of the films, by sex, age, view, maker where they are known, and by the columns `by`.
@@ -35,13 +41,18 @@ def evaluate(model_uri: str, data: str | None, split: str, by: Sequence[str] = (
     them twice, or where the model returns NaN.
     """
     model, dataset = _opened(model_uri, data)
-    found = _judged(model_uri, model, dataset, split, _logits(model, dataset, split))
+    found = _judged(model_uri, model, dataset, split, _logits(model, dataset, split, infer))
     parts = _parts(model.task, found, by)
     return replace(found, overlap=overlap(model.card, dataset, split), subgroups=parts)
 
 
 def together(
-    models: Sequence[str], name: str, data: str | None, split: str, by: Sequence[str] = ()
+    models: Sequence[str],
+    name: str,
+    data: str | None,
+    split: str,
+    by: Sequence[str] = (),
+    infer: Inference = inference.here,
 ) -> Evaluation:
     """Models of one task judged as one, by the mean of their probabilities; `name` says whose.
 
@@ -51,7 +62,7 @@ def together(
     (first, dataset), task = opened[0], opened[0][0].task
     if split != "test" and dataset.manifest.fingerprint == first.card.fingerprint:
         raise UserError(f"{name}: each model has another {split} split; judge them on `test`")
-    said = [_logits(model, dataset, split) for model, _ in opened]
+    said = [_logits(model, dataset, split, infer) for model, _ in opened]
     mean = np.mean([task.probabilities(each.values.astype(np.float64)) for each in said], axis=0)
     points = [model.card.operating_points for model, _ in opened]
     card = first.card.model_copy(update={"operating_points": _mean_points(points)})
@@ -85,12 +96,14 @@ def _mean_points(points: Sequence[OperatingPoints]) -> OperatingPoints:
     return tuple(float(np.mean(column)) if column else None for column in columns)
 
 
-def each(places: Mapping[int, str], data: str | None, split: str) -> Iterator[Evaluation]:
+def each(
+    places: Mapping[int, str], data: str | None, split: str, infer: Inference = inference.here
+) -> Iterator[Evaluation]:
     """Every checkpoint on a split, as the paper did it; choosing one by it would be cheating."""
     for place in places.values():
         uri = storage.join(place, MODEL)
         model, dataset = _opened(uri, data)
-        yield _judged(uri, model, dataset, split, _logits(model, dataset, split))
+        yield _judged(uri, model, dataset, split, _logits(model, dataset, split, infer))
 
 
 def _opened(model_uri: str, data: str | None) -> tuple[LoadedModel, Dataset]:
@@ -108,9 +121,8 @@ def _opened(model_uri: str, data: str | None) -> tuple[LoadedModel, Dataset]:
     return model, dataset
 
 
-def _logits(model: LoadedModel, dataset: Dataset, split: str) -> Logits:
-    device, outputs = next(model.network.parameters()).device, model.task.outputs
-    return inference.logits(model.network, dataset, split, model.transform, outputs, device)
+def _logits(model: LoadedModel, dataset: Dataset, split: str, infer: Inference) -> Logits:
+    return infer(model.network, dataset, split, model.transform, model.task.outputs)
 
 
 def _judged(
