@@ -31,5 +31,9 @@ def logits(
     pool = Pool[int, Logits]("judging", share, in_hand=1, gather_s=GATHER_S)
     found = inference.total(pool.map(range(world)))
     nodes = list(pool.used.values())
-    say(f"judged by {len(nodes)} workers on {len(set(nodes))} machines")
+    say(f"judged by {_count(len(nodes), 'worker')} on {_count(len(set(nodes)), 'machine')}")
     return found
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'s' if number != 1 else ''}"
