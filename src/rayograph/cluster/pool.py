@@ -22,7 +22,7 @@ from rayograph.errors import Failure, one_line
 T = TypeVar("T")
 R = TypeVar("R")
 
-IN_HAND = 2  # items of a worker at once: one is read and decoded while another one is computed
+IN_HAND = 2  # items of a worker: on a GPU at once, one decoded while another is computed
 WINDOW = 4  # times what is in hand: results that may wait for an earlier one
 TRIES = 4  # of an item whose workers are lost
 LOOK_S = 5.0  # between two looks at what the cluster has
@@ -51,8 +51,8 @@ def room() -> Room:
 def pooled(what: str, function: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
     """Map `function` over items by a pool of workers; results come in order.
 
-    Each worker has `IN_HAND` of them at once, in threads. What a lost worker had in hand goes to
-    another one. A bounded number waits, in hand or for an earlier one's result.
+    Each worker has `IN_HAND` of them, on a GPU in as many threads. What a lost worker had in hand
+    goes to another one. A bounded number waits, in hand or for an earlier one's result.
     """
     return Pool[T, R](what, function).map(items)
 
@@ -127,8 +127,9 @@ class Pool(Generic[T, R]):
         found = room()
         self._workers = min(found.workers, -(-left // self._in_hand))
         more = 2 if os.environ.get("RAY_ADDRESS") and not self._gather_s else 1
+        threads = self._in_hand if found.gpus else 1  # two would hinder each other on one core
         make: Any = ray.remote(_Worker).options(
-            num_cpus=found.cpus, num_gpus=found.gpus, max_concurrency=self._in_hand
+            num_cpus=found.cpus, num_gpus=found.gpus, max_concurrency=threads
         )
         while len(self._members) < min(more * found.workers, -(-left // self._in_hand)):
             member = _Member(make.remote(function))

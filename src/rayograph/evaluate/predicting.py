@@ -1,7 +1,7 @@
 """New films in, rows of predictions out, part by part: read, decoded and predicted side by side.
 
-A part is what a worker takes at once. Threads read its films and decode them while another part of
-the same worker is in the forward pass. Its rows are kept as an object beside the table that is to
+A part is what a worker takes at once. Threads read its films and decode them while others are in
+the forward pass. Its rows are kept as an object beside the table that is to
 be written, so that predictions that were interrupted go on: a part that is there is not predicted
 again, unless one of its films was written since, or could not be read.
 """
