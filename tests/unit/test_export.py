@@ -24,7 +24,7 @@ from rayograph.data.recipe import (
 )
 from rayograph.errors import Failure, UserError
 from rayograph.evaluate import export as exporting
-from rayograph.evaluate import graphs, prediction, specimens
+from rayograph.evaluate import graphs, predicting, specimens
 from rayograph.evaluate.model import load
 from rayograph.models import build, files
 from rayograph.models.registry import FAMILIES, families
@@ -184,7 +184,7 @@ def agrees(folder: Path, data: Dataset, originals: Path, suffix: str) -> None:
     assert found.origin.endswith(f" films of {data.uri}")
     (split, *_) = sorted(rows, key=rows.__getitem__)
     recipe = data.manifest.recipe
-    table = prediction.predict(uri, unlabelled(str(originals), recipe, SourceOptions()), one_by_one)
+    table = predicting.predict(uri, unlabelled(str(originals), recipe, SourceOptions()), one_by_one)
     wanted = {row["sample_id"]: row for row in table.to_pylist()}
     run, compared = alone(out), 0
     for batch in stream.stored(data, split):

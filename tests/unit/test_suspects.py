@@ -68,7 +68,7 @@ def sweep(data: Dataset, runs: Path) -> SweepFolder:
         trial = Trial(number=fold, params={"data.fold": fold}, run=name, epochs=4)
         own = [*words[:1], f"run.storage={folder.trials}", f"run.name={name}", *TRAINED]
         local.run(RunConfig.load("records", [*own, f"data.fold={fold}"]), lambda _row: None, deaf)
-        trial.review(folder.rows(trial), config.train.select, 1)
+        trial.review(folder.rows(trial), config.train, 1)
         trial.state = "finished"
         ledger.trials[fold] = trial
     ledger.touch()

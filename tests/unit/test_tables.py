@@ -1,19 +1,19 @@
 """Tables as people write them: every form gives the same films; ids keep the text that they had."""
 
 import gzip
-import io
 from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet
 import pytest
 from PIL import Image
 
 from rayograph.config import PackConfig, PackOptions, SourceOptions
-from rayograph.console.judging import writer
 from rayograph.data import index
 from rayograph.data.recipe import ImageRecipe
 from rayograph.errors import UserError
+from rayograph.evaluate import predictions
 from rayograph.pack import phantom
 from rayograph.pack.sources import SourceItem, open_source, unlabelled
 from rayograph.task import PRESENT
@@ -117,10 +117,15 @@ def test_ids_keep_their_text_and_columns_of_our_names_are_renamed(tmp_path: Path
         assert own.items() <= row.items()
 
 
-def test_predictions_are_written_in_the_form_that_their_name_says() -> None:
+def test_predictions_are_written_in_the_form_that_their_name_says(tmp_path: Path) -> None:
     table = pa.table({"sample_id": ["a"], "p_ill": [0.25]})
-    forms = {"out.csv": b'"sample_id","p_ill"\n"a",0.25\n', "s3://b/OUT.PARQUET": b"PAR1"}
+    forms = {"out.csv": b'"sample_id","p_ill"\n"a",0.25\n"a",0.25\n', "OUT.PARQUET": b"PAR1"}
     for name, begins in forms.items():
-        data = io.BytesIO()
-        writer(name)(table, data)
-        assert data.getvalue().startswith(begins)
+        with predictions.written(str(tmp_path / name)) as file:
+            file.write_table(table)
+            file.write_table(table)
+            assert not (tmp_path / name).exists(), "complete, or not at all"
+        assert (tmp_path / name).read_bytes().startswith(begins)
+    assert pyarrow.parquet.read_table(tmp_path / "OUT.PARQUET").equals(
+        pa.concat_tables([table] * 2)
+    )

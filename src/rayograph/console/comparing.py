@@ -10,7 +10,7 @@ from rayograph.config.nearest import nearest
 from rayograph.console import contests, gating
 from rayograph.console.arguments import Json
 from rayograph.console.gating import Require
-from rayograph.console.judging import _target
+from rayograph.console.judging import target_of
 from rayograph.console.output import result
 from rayograph.errors import UserError
 from rayograph.task import gate
@@ -102,6 +102,6 @@ def _targets(uris: list[str]) -> "list[Target]":
         if storage.exists(storage.join(place, SWEEP)):
             found.append(Target(name, best_models(place), keeps=place))
         else:
-            run, model = _target(place)
+            run, model = target_of(place)
             found.append(Target(name, [model], keeps=None if run is None else run.uri, run=run))
     return found

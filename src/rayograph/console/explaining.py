@@ -1,6 +1,5 @@
 """`explain` and `suspects`: what a model looks at, and which labels it does not believe."""
 
-import io
 import json
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,7 +8,7 @@ import typer
 from rayograph import storage
 from rayograph.console import explained
 from rayograph.console.arguments import Json
-from rayograph.console.judging import _target, writer
+from rayograph.console.judging import target_of
 from rayograph.console.output import result, say
 from rayograph.errors import UserError
 
@@ -48,7 +47,7 @@ def explain(
     from rayograph.evaluate.explain import gallery
     from rayograph.runs import findings
 
-    run, model = _target(target)
+    run, model = target_of(target)
     asked = gallery.Asked(split, tuple(film or ()), label, layer)
     found = gallery.gallery(model, None if run is None else run.uri, data, asked)
     if run is not None and data is None and not film:  # other films say nothing of the run
@@ -78,14 +77,15 @@ def suspects(
     Of a sweep over folds these are the films of all folds, each judged by the model that it
     validated; of one model its validation and test films.
     """
+    from rayograph.evaluate import predictions
     from rayograph.evaluate import suspects as ranking
 
-    write = None if out is None else writer(out)
+    if out is not None:
+        predictions.form(out)
     found, place = _ranked(target)
-    if write is not None and out is not None:
-        table = io.BytesIO()
-        write(found.table, table)
-        storage.write(out, table.getvalue())
+    if out is not None:
+        with predictions.written(out) as file:
+            file.write_table(found.table)
         say.print(f"all {len(found.table)} written to {storage.absolute(out)}")
     if place is not None:
         _keep(place, ranking.document(found, count), target)
@@ -102,7 +102,7 @@ def _ranked(target: str) -> "tuple[Ranking, str | None]":
     place = storage.absolute(target)
     if storage.exists(storage.join(place, SWEEP)):
         return ranking.of_folds(best_models(place)), place
-    run, model = _target(target)
+    run, model = target_of(target)
     kept = None if run is None else run.uri
     return ranking.of_run(model, kept), kept
 

@@ -1,22 +1,24 @@
-"""`evaluate`, `predict` and `report`."""
+"""`evaluate` and `report`."""
 
-import io
 import json
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from rayograph import storage
-from rayograph.config import PredictConfig
 from rayograph.console import externals, gating, tables
-from rayograph.console.arguments import Json, Overrides
+from rayograph.console.arguments import Json
 from rayograph.console.gating import Require
-from rayograph.console.output import result, with_progress
+from rayograph.console.output import result, say
 from rayograph.errors import UserError
 from rayograph.task import column, gate
 
 if TYPE_CHECKING:
+    from rayograph.evaluate.inference import Inference
     from rayograph.runs.evaluations import Evaluation
     from rayograph.runs.folder import RunFolder
 
@@ -64,23 +66,27 @@ def evaluate(
         if all_checkpoints:
             raise UserError(f"{target}: --all-checkpoints needs a run folder, not a sweep")
         models = best_models(sweep)
-        found = judging.together(models, sweep, data, split, by or (), classes)
-        _keep(sweep, found)
-        own = lambda: judging.together(models, sweep, None, "test")  # noqa: E731
-        _tell(found, _external(sweep, found, models, own), asked, as_json)
+        with _workers() as infer:
+            found = judging.together(models, sweep, data, split, by or (), classes, infer)
+            own = lambda: judging.together(models, sweep, None, "test", infer=infer)  # noqa: E731
+            _keep(sweep, found)
+            external = _external(sweep, found, models, own)
+        _tell(found, external, asked, as_json)
         return
-    run, model = _target(target)
+    run, model = target_of(target)
     if all_checkpoints and run is None:
         raise UserError(f"{target}: --all-checkpoints needs a run folder, not a model")
     if all_checkpoints and run is not None and not run.checkpoints():
         raise UserError(f"{target}: --all-checkpoints: only the best checkpoint is kept here")
-    found = judging.evaluate(model, data, split, by or (), classes)
-    if run is not None and all_checkpoints:
-        metric = column(run.config().train.select).metric.name
-        found = selection.with_checkpoints(found, run.checkpoints(), data, split, metric)
     folder = None if run is None else run.uri
-    _keep(folder, found)
-    external = _external(folder, found, [model], lambda: judging.evaluate(model, None, "test"))
+    with _workers() as infer:
+        found = judging.evaluate(model, data, split, by or (), classes, infer)
+        if run is not None and all_checkpoints:
+            metric, places = column(run.config().train.select).metric.name, run.checkpoints()
+            found = selection.with_checkpoints(found, places, data, split, metric, infer)
+        _keep(folder, found)
+        own = lambda: judging.evaluate(model, None, "test", infer=infer)  # noqa: E731
+        external = _external(folder, found, [model], own)
     _tell(found, external, asked, as_json)
 
 
@@ -108,6 +114,21 @@ def _external(
     return document
 
 
+@contextmanager
+def _workers() -> "Iterator[Inference]":
+    """All workers of the cluster that RAY_ADDRESS names, as it does in a job; else this process."""
+    address = os.environ.get("RAY_ADDRESS", "")
+    if not address or address.startswith("http"):  # which is for `ray job submit`
+        from rayograph.evaluate import inference
+
+        yield inference.here
+        return
+    from rayograph.cluster import judges, session
+
+    with session.connected(1):
+        yield partial(judges.logits, say.print)
+
+
 def _tell(
     found: "Evaluation",
     external: dict[str, Any] | None,
@@ -132,54 +153,13 @@ def _tell(
     gating.hold(answers)
 
 
-def predict(
-    model: Annotated[str, typer.Argument(help="a model file, its folder, or a run")],
-    source: Annotated[str, typer.Argument(help="a film, a folder of films, a table, or an .npz")],
-    out: Annotated[str, typer.Argument(help="a file that ends in .parquet or .csv")],
-    overrides: Overrides = None,
-    as_json: Json = False,
-) -> None:
-    """Predict new films or records; count what they are."""
-    from rayograph.cluster import session
-    from rayograph.evaluate import prediction
-    from rayograph.pack import sources
-    from rayograph.runs import card as cards
-
-    options = PredictConfig.load(None, overrides or []).pack
-    write = writer(out)
-    place = model_of(model)
-    storage.exists(out)  # a bucket that is not there is told now, not after the films
-    originals = sources.unlabelled(source, cards.read(place).recipe, options)
-    with session.connected(1):
-        table = prediction.predict(place, originals, with_progress(session.parallel_map))
-    data = io.BytesIO()
-    write(table, data)
-    storage.write(out, data.getvalue())
-    counts = prediction.counts(table)
-    text = ", ".join(f"{count} {name}" for name, count in counts.items())
-    result(json.dumps(counts) if as_json else f"{text}; written to {storage.absolute(out)}")
-
-
-def writer(out: str) -> Callable[[Any, io.BytesIO], None]:
-    """What writes a table in the form that the name of its file says."""
-    import pyarrow.csv
-    import pyarrow.parquet
-
-    kinds = {".parquet": pyarrow.parquet.write_table, ".csv": pyarrow.csv.write_csv}
-    for suffix, write in kinds.items():
-        if out.lower().endswith(suffix):
-            found: Callable[[Any, io.BytesIO], None] = write
-            return found
-    raise UserError(f"{out}: a file of predictions ends in .parquet or .csv")
-
-
 def report(run: str) -> None:
     """Make a run's report.html, one self-contained page; beside it MODEL_CARD.md, reporting.md."""
     from rayograph.report import checklist_page, modelcard
     from rayograph.report.load import report_of
     from rayograph.report.page import render
 
-    folder = _target(run)[0]
+    folder = target_of(run)[0]
     if folder is None:
         raise UserError(f"{run}: a model, not a run folder; a report needs a run's history")
     found = report_of(folder)
@@ -198,10 +178,10 @@ def report(run: str) -> None:
 
 def model_of(uri: str) -> str:
     """The model file that a command was given: itself, its folder, or its run."""
-    return _target(uri)[1]
+    return target_of(uri)[1]
 
 
-def _target(uri: str) -> "tuple[RunFolder | None, str]":
+def target_of(uri: str) -> "tuple[RunFolder | None, str]":
     """The run and the model that a command was given: a run folder, a model folder or its file."""
     from rayograph.runs.card import MODEL
     from rayograph.runs.folder import CONFIG, RunFolder

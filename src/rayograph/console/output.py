@@ -40,13 +40,15 @@ def close() -> None:
     _result.close()
 
 
+def progress(what: str, found: Iterator[R], total: int) -> Iterator[R]:
+    """The same results, with a progress bar."""
+    yield from track(found, what, total=total, console=say, transient=True, update_period=0.5)
+
+
 def with_progress(mapper: Mapper) -> Mapper:
     """The same mapper, with a progress bar."""
 
     def run(what: str, function: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
-        found = mapper(what, function, items)
-        yield from track(
-            found, what, total=len(items), console=say, transient=True, update_period=0.5
-        )
+        return progress(what, mapper(what, function, items), len(items))
 
     return run

@@ -17,7 +17,7 @@ from rayograph.data.recipe import difference
 from rayograph.errors import Failure, UserError, one_line
 from rayograph.evaluate import inference
 from rayograph.evaluate import mapping as mappings
-from rayograph.evaluate.inference import Logits
+from rayograph.evaluate.inference import Inference, Logits
 from rayograph.evaluate.mapping import Asked
 from rayograph.evaluate.model import LoadedModel, load
 from rayograph.evaluate.overlap import overlap
@@ -33,6 +33,7 @@ def evaluate(
     split: str,
     by: Sequence[str] = (),
     mapping: Asked | None = None,
+    infer: Inference = inference.here,
 ) -> Evaluation:
     """Judge a model on every film of a split of `data`, or of the dataset it was trained on.
 
@@ -44,7 +45,7 @@ def evaluate(
     them twice, or where the model returns NaN.
     """
     model, dataset = _opened(model_uri, data)
-    logits = _logits(model, dataset, split)
+    logits = _logits(model, dataset, split, infer)
     found = _judged(model_uri, model, dataset, split, logits, mapping or {})
     parts = _parts(model.task, found, by)
     return replace(
@@ -59,6 +60,7 @@ def together(
     split: str,
     by: Sequence[str] = (),
     mapping: Asked | None = None,
+    infer: Inference = inference.here,
 ) -> Evaluation:
     """Models of one task judged as one, by the mean of their probabilities; `name` says whose.
 
@@ -68,7 +70,7 @@ def together(
     (first, dataset), task = opened[0], opened[0][0].task
     if split != "test" and dataset.manifest.fingerprint == first.card.fingerprint:
         raise UserError(f"{name}: each model has another {split} split; judge them on `test`")
-    said = [_logits(model, dataset, split) for model, _ in opened]
+    said = [_logits(model, dataset, split, infer) for model, _ in opened]
     mean = np.mean([task.probabilities(each.values.astype(np.float64)) for each in said], axis=0)
     points = [model.card.operating_points for model, _ in opened]
     card = first.card.model_copy(update={"operating_points": _mean_points(points)})
@@ -105,13 +107,18 @@ def _mean_points(points: Sequence[OperatingPoints]) -> OperatingPoints:
 
 
 def each(
-    places: Mapping[int, str], data: str | None, split: str, mapping: Asked | None = None
+    places: Mapping[int, str],
+    data: str | None,
+    split: str,
+    mapping: Asked | None = None,
+    infer: Inference = inference.here,
 ) -> Iterator[Evaluation]:
     """Every checkpoint on a split, as the paper did it; choosing one by it would be cheating."""
     for place in places.values():
         uri = storage.join(place, MODEL)
         model, dataset = _opened(uri, data)
-        yield _judged(uri, model, dataset, split, _logits(model, dataset, split), mapping or {})
+        logits = _logits(model, dataset, split, infer)
+        yield _judged(uri, model, dataset, split, logits, mapping or {})
 
 
 def _opened(model_uri: str, data: str | None) -> tuple[LoadedModel, Dataset]:
@@ -129,9 +136,8 @@ def _opened(model_uri: str, data: str | None) -> tuple[LoadedModel, Dataset]:
     return model, dataset
 
 
-def _logits(model: LoadedModel, dataset: Dataset, split: str) -> Logits:
-    device, outputs = next(model.network.parameters()).device, model.task.outputs
-    return inference.logits(model.network, dataset, split, model.transform, outputs, device)
+def _logits(model: LoadedModel, dataset: Dataset, split: str, infer: Inference) -> Logits:
+    return infer(model.network, dataset, split, model.transform, model.task.outputs)
 
 
 def _judged(

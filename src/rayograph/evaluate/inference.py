@@ -1,7 +1,8 @@
 """What a model says of a packed split: logits, every sample exactly once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -65,3 +66,55 @@ def logits(
         out.ids.update(zip(batch.rows.tolist(), batch.ids, strict=True))
     model.train(training)
     return out
+
+
+class Inference(Protocol):
+    """Gives the logits of a whole split: of this process, or of a cluster's workers."""
+
+    def __call__(
+        self, network: nn.Module, dataset: Dataset, split: str, transform: Transform, outputs: int
+    ) -> Logits:
+        """Those of `network`, with so many outputs, as `logits`."""
+
+
+def here(
+    network: nn.Module, dataset: Dataset, split: str, transform: Transform, outputs: int
+) -> Logits:
+    """The `Inference` of this process alone, where the model is."""
+    device = next(network.parameters()).device
+    return logits(network, dataset, split, transform, outputs, device)
+
+
+@dataclass(frozen=True)
+class Share:
+    """What each of `world` workers is given, to judge its share of a split by its rank."""
+
+    network: nn.Module
+    dataset: str
+    fold: int | None
+    split: str
+    transform: Transform
+    outputs: int
+    world: int
+
+    def __call__(self, rank: int) -> Logits:
+        """The logits of every world-th record batch, on the worker's GPU if it has one."""
+        dataset = Dataset.open(self.dataset, fold=self.fold)
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        network = self.network.to(device)
+        return logits(
+            network, dataset, self.split, self.transform, self.outputs, device, rank, self.world
+        )
+
+
+def total(parts: Iterable[Logits]) -> Logits:
+    """All shares as one; at least one is needed. A sum with zeros changes no bit."""
+    every = iter(parts)
+    first = next(every)
+    found = Logits(first.values.copy(), first.labels.copy(), first.seen.copy(), dict(first.ids))
+    for part in every:
+        found.values[:] += part.values
+        found.labels[:] += part.labels
+        found.seen[:] += part.seen
+        found.ids.update(part.ids)
+    return found

@@ -30,7 +30,11 @@ class LoadedModel:
 
 def load(uri: str, device: torch.device) -> LoadedModel:
     """The model of a file written by training; `UserError` where it is none."""
-    data = storage.fetch(uri)
+    return parse(storage.fetch(uri), uri, device)
+
+
+def parse(data: bytes, uri: str, device: torch.device) -> LoadedModel:
+    """The same of the file's bytes, which lay at `uri`."""
     metadata, tensors = files.read(data, uri)
     card = cards.parse(metadata, uri)
     task = tasks.of(card.task, card.classes)

@@ -1,9 +1,8 @@
-"""New films in, a table of predictions out: the model's own recipe, then the model."""
+"""What a model says of new films, decoded by its own recipe: rows of the table of predictions."""
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -11,54 +10,35 @@ import numpy.typing as npt
 import pyarrow as pa
 import torch
 
-from rayograph import storage
 from rayograph import task as tasks
 from rayograph.data.inputs import Samples
 from rayograph.data.recipe import ODD
-from rayograph.evaluate.model import LoadedModel, load
-from rayograph.pack.decode import UnusableError, decode
-from rayograph.pack.mapper import Mapper
+from rayograph.evaluate.model import LoadedModel
 from rayograph.pack.sources import Original
-
-CHUNK = 64  # films that a process reads and predicts at once
 
 
 @dataclass(frozen=True)
 class PredictionChunk:
-    """Originals for one process."""
+    """Originals of one forward pass, with the samples of the usable ones, and what ails the rest.
 
-    model: str
-    originals: tuple[Original, ...]
-
-
-def predict(model_uri: str, originals: Sequence[Original], mapper: Mapper) -> Any:
-    """A `pyarrow.Table`, a row a sample: probabilities, the decision, or why it cannot be used.
-
-    Decisions are by the operating points that were chosen on the validation films, if any were.
+    `errors` has an entry for each original, None of a usable one.
     """
-    chunks = [tuple(originals[i : i + CHUNK]) for i in range(0, len(originals), CHUNK)]
-    tasks = [PredictionChunk(model_uri, chunk) for chunk in chunks]
-    return pa.concat_tables(list(mapper("predicting", predict_chunk, tasks)))
+
+    originals: Sequence[Original]
+    samples: Sequence[Samples]
+    errors: Sequence[str | None]
 
 
 @torch.inference_mode()
-def predict_chunk(chunk: PredictionChunk) -> Any:
-    """The rows of one chunk."""
-    model = _model(chunk.model)
-    samples: list[Samples] = []
-    errors: list[str | None] = []
-    for original in chunk.originals:
-        try:
-            samples.append(decode(original.read(), model.card.recipe).values)
-            errors.append(None)
-        except (UnusableError, storage.NotFoundError) as error:
-            errors.append(str(error))
+def predict_chunk(model: LoadedModel, chunk: PredictionChunk) -> Any:
+    """The rows of one chunk: a `pyarrow.Table`."""
     logits = np.empty((0, model.task.outputs))
-    seen = np.array(samples, np.float32).reshape(-1, *model.card.recipe.shape)
-    if samples:
-        inputs = model.transform.evaluate(torch.from_numpy(np.stack(samples)))
+    seen = np.array(chunk.samples, np.float32).reshape(-1, *model.card.recipe.shape)
+    if chunk.samples:
+        device = next(model.network.parameters()).device
+        inputs = model.transform.evaluate(torch.from_numpy(np.stack(chunk.samples)).to(device))
         logits = model.network(inputs).float().cpu().numpy().astype(np.float64)
-    return _table(chunk, model, logits, model.card.recipe.odd(seen), errors)
+    return _table(chunk, model, logits, model.card.recipe.odd(seen), chunk.errors)
 
 
 def _table(
@@ -66,7 +46,7 @@ def _table(
     model: LoadedModel,
     logits: npt.NDArray[np.float64],
     odd: Mapping[str, npt.NDArray[Any]],
-    errors: list[str | None],
+    errors: Sequence[str | None],
 ) -> Any:
     """A row a sample; `logits` and what is `odd` are of those without an error, in their order."""
     usable = np.array([error is None for error in errors])
@@ -96,8 +76,3 @@ def counts(table: Any) -> dict[str, int]:
     }
     unreadable = len(table) - table.column("error").null_count
     return {**task.counts(table), **odd, "unreadable": unreadable}
-
-
-@lru_cache(maxsize=1)
-def _model(uri: str) -> LoadedModel:
-    return load(uri, torch.device("cpu"))  # a task of one CPU: GPUs belong to others

@@ -7,20 +7,26 @@ from typing import Any
 import numpy as np
 
 from rayograph import task as tasks
-from rayograph.evaluate import evaluation
+from rayograph.evaluate import evaluation, inference
+from rayograph.evaluate.inference import Inference
 from rayograph.runs.evaluations import Evaluation, Selection
 from rayograph.task import paired
 from rayograph.task.luck import luck
 
 
 def with_checkpoints(
-    found: Evaluation, places: Mapping[int, str], data: str | None, split: str, metric: str
+    found: Evaluation,
+    places: Mapping[int, str],
+    data: str | None,
+    split: str,
+    metric: str,
+    infer: Inference = inference.here,
 ) -> Evaluation:
     """An evaluation of the model that validation chose, with every checkpoint's beside it.
 
     The best checkpoint by `metric` on these films is compared with that model.
     """
-    each = list(evaluation.each(places, data, split, found.mapping))
+    each = list(evaluation.each(places, data, split, found.mapping, infer))
     rows = [
         {
             "epoch": epoch,

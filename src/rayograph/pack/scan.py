@@ -9,9 +9,7 @@ import hashlib
 import io
 import json
 import time
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -23,7 +21,7 @@ import pyarrow.compute as pc
 from rayograph import storage
 from rayograph.data.inputs import Inputs
 from rayograph.data.recipe import Recipe
-from rayograph.errors import Failure, UserError
+from rayograph.pack.ahead import ahead, changed
 from rayograph.pack.decode import UnusableError, decode, identity
 from rayograph.pack.lookalikes import looks as looks_of
 from rayograph.pack.looks import Looks
@@ -33,7 +31,6 @@ from rayograph.pack.sources import Original, Source, SourceItem
 
 FOLDER = ".pack"
 CHUNK = 128  # originals of one task
-AHEAD = 8  # originals of one task that are read while others are decoded
 STUDY = {"StudyDate": "study_date", "StudyInstanceUID": "study"}  # metadata, as pseudonyms
 SEEN = pa.schema(
     [
@@ -167,7 +164,7 @@ def scan_chunk(task: ScanTask) -> Seen:
     if task.done:
         rows = pa.ipc.open_file(pa.py_buffer(storage.read(f"{task.place}.seen"))).read_all()
         unread = rows.column("sha256").null_count  # who may read them may have changed
-        if not unread and not _changed(task, float(rows.schema.metadata[b"began"])):
+        if not unread and not changed(task.originals, float(rows.schema.metadata[b"began"])):
             return Seen(rows, read=False)
     began = time.time()
     rows, samples = _scanned(task)
@@ -181,26 +178,12 @@ def scan_chunk(task: ScanTask) -> Seen:
     return Seen(table, read=True)
 
 
-def _changed(task: ScanTask, began: float) -> bool:
-    """Whether an original was written after its task began."""
-    uris = [original.uri for original in task.originals if original.data is None]
-    with ThreadPoolExecutor(AHEAD) as pool:
-        return any(when is None or when >= began for when in pool.map(_modified, uris))
-
-
-def _modified(uri: str) -> float | None:
-    try:
-        return storage.modified(uri)
-    except storage.NotFoundError:
-        return None
-
-
 def _scanned(task: ScanTask) -> tuple[list[dict[str, Any]], bytes]:
     """The rows of a task, and its samples as record batches, one each."""
     out = io.BytesIO()
     rows = []
     field = pa.schema([(task.inputs.column, task.inputs.arrow_type)])
-    for original, read in _ahead(task.originals):
+    for original, read in ahead(task.originals):
         row: dict[str, Any] = {"sample_id": original.sample_id, "source": original.uri}
         rows.append(row)
         if isinstance(read, str):
@@ -259,29 +242,3 @@ def _scrubbed(
     if found["sample_id"] != row["sample_id"]:
         found["origin"] = pseudonyms.of(row["sample_id"])
     return found
-
-
-def _ahead(originals: Sequence[Original]) -> Iterator[tuple[Original, bytes | str]]:
-    """Each original with its bytes, or why it cannot be read; some are read ahead.
-
-    Where so many in a row cannot be read for another reason than that they are not there, the
-    store is away, which is a `Failure` of the pack.
-    """
-    failed = 0
-    with ThreadPoolExecutor(AHEAD) as pool:
-        waiting = deque((each, pool.submit(each.read)) for each in originals[:AHEAD])
-        rest = iter(originals[AHEAD:])
-        while waiting:
-            original, future = waiting.popleft()
-            found: bytes | str
-            try:
-                found, failed = future.result(), 0
-            except storage.NotFoundError:
-                found = f"no such file: {original.uri}"
-            except (UserError, Failure) as error:
-                found, failed = str(error), failed + 1
-                if failed == AHEAD:
-                    raise
-            if (following := next(rest, None)) is not None:
-                waiting.append((following, pool.submit(following.read)))
-            yield original, found
