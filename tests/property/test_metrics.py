@@ -27,6 +27,7 @@ KEYS = [
     "balanced_accuracy",
     "f1",
     "brier",
+    "ece",
 ]
 CLOSE = {"rel": 1e-12, "abs": 1e-12}
 

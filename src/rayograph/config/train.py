@@ -6,6 +6,9 @@ from pydantic import Field
 
 from rayograph.config.base import Options
 
+SHARE, NUMBER = r"(0?\.\d*[1-9]\d*|1(\.0+)?)", r"(0?\.\d*[1-9]\d*|[1-9]\d*(\.\d+)?)"
+POINT = rf"^(youden|(sensitivity|specificity)={SHARE}|cost={NUMBER})$"
+
 
 class TrainOptions(Options):
     """How long, in what batches, and by what measure a run trains."""
@@ -32,6 +35,11 @@ class TrainOptions(Options):
     select: str = Field("val_auroc", pattern=r"^val_[a-z0-9_]+$")
     """metric that chooses the best epoch: val_auroc, val_loss, …; not every task has all of them
     [metric]"""
+
+    operating_point: str = Field("youden", pattern=POINT)
+    """how the probability from which a film counts as positive is chosen on the validation films:
+    youden, sensitivity=0.95, specificity=0.95, or cost=10 (what a miss costs, in false
+    alarms) [rule]"""
 
     on_nan: Literal["stop", "skip", "restore"] = "stop"
     """if a loss is not a finite number: stop; skip the step; or restore the last checkpoint's

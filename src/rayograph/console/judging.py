@@ -14,7 +14,7 @@ from rayograph.console.arguments import Json, Overrides
 from rayograph.console.gating import Require
 from rayograph.console.output import result, with_progress
 from rayograph.errors import UserError
-from rayograph.task import column, gate
+from rayograph.task import column, gate, operating, predictive
 
 if TYPE_CHECKING:
     from rayograph.runs.evaluations import Evaluation
@@ -36,6 +36,20 @@ def evaluate(
     by: Annotated[
         list[str] | None, typer.Option(help="a column of the index to judge parts of the films by")
     ] = None,
+    point: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RULE",
+            help="choose the threshold anew, on the validation films: youden, sensitivity=0.95, "
+            "specificity=0.95, or cost=10 (false alarms that a miss is worth)",
+        ),
+    ] = None,
+    prevalence: Annotated[
+        list[float] | None,
+        typer.Option(
+            help="predictive values where this share is positive, as 0.05; again for more"
+        ),
+    ] = None,
     require: Require = "",
     as_json: Json = False,
 ) -> None:
@@ -46,13 +60,19 @@ def evaluate(
     from rayograph.search.ledger import SWEEP
 
     asked = gate.parse(require, [*gating.of_metrics({})])
+    shares = prevalence or ()
+    predictive.check(shares)
+    if point is not None:
+        operating.rule(point, "--point")
     sweep = storage.absolute(target)
     if storage.exists(storage.join(sweep, SWEEP)):
         from rayograph.search.folds import best_models
 
         if all_checkpoints:
             raise UserError(f"{target}: --all-checkpoints needs a run folder, not a sweep")
-        found = judging.together(best_models(sweep), sweep, data, split, by or ())
+        if point is not None:
+            raise UserError(f"{target}: --point needs one model: each fold has validation films")
+        found = judging.together(best_models(sweep), sweep, data, split, by or (), shares)
         if found.fingerprint == found.trained_on:  # others say nothing of the sweep
             evaluations.save(found, sweep)
         _tell(found, asked, as_json)
@@ -62,7 +82,7 @@ def evaluate(
         raise UserError(f"{target}: --all-checkpoints needs a run folder, not a model")
     if all_checkpoints and run is not None and not run.checkpoints():
         raise UserError(f"{target}: --all-checkpoints: only the best checkpoint is kept here")
-    found = judging.evaluate(model, data, split, by or ())
+    found = judging.evaluate(model, data, split, by or (), point, shares)
     if run is not None and all_checkpoints:
         metric = column(run.config().train.select).metric.name
         found = selection.with_checkpoints(found, run.checkpoints(), data, split, metric)

@@ -14,7 +14,7 @@ from rayograph.data import index
 from rayograph.data.dataset import Dataset
 from rayograph.data.recipe import difference
 from rayograph.errors import Failure, UserError, one_line
-from rayograph.evaluate import inference
+from rayograph.evaluate import inference, points
 from rayograph.evaluate.inference import Logits
 from rayograph.evaluate.model import LoadedModel, load
 from rayograph.evaluate.overlap import overlap
@@ -22,29 +22,55 @@ from rayograph.pack import labels
 from rayograph.runs.card import MODEL, ModelCard
 from rayograph.runs.evaluations import Evaluation
 from rayograph.task import MISSING, Labels, OperatingPoints, Task
+from rayograph.task.calibration import calibrated
 from rayograph.task.subgroups import COLUMNS, Subgroups, subgroups
 
 
-def evaluate(model_uri: str, data: str | None, split: str, by: Sequence[str] = ()) -> Evaluation:
+def evaluate(
+    model_uri: str,
+    data: str | None,
+    split: str,
+    by: Sequence[str] = (),
+    point: str | None = None,
+    prevalences: Sequence[float] = (),
+) -> Evaluation:
     """Judge a model on every film of a split of `data`, or of the dataset it was trained on.
 
     And parts of the films, by sex, age, view, maker where they are known, and by the columns `by`.
+    A `point` is a rule by which its operating points are chosen anew, on the validation films of
+    the dataset that it was trained on. Predictive values are given at the `prevalences`.
 
     Raises `UserError` where the dataset was packed by another recipe or the split has a class that
     the model does not know, and `Failure` where a film is missing from the predictions or is in
     them twice, or where the model returns NaN.
     """
     model, dataset = _opened(model_uri, data)
+    kept = None
+    if point is not None:
+        home = points.home(model, model_uri)
+        changed, kept = points.chosen(model, home, _logits(model, home, "val"), point)
+        model = replace(model, card=model.card.model_copy(update=changed))
     found = _judged(model_uri, model, dataset, split, _logits(model, dataset, split))
-    parts = _parts(model.task, found, by)
-    return replace(found, overlap=overlap(model.card, dataset, split), subgroups=parts)
+    return replace(
+        found,
+        overlap=overlap(model.card, dataset, split),
+        subgroups=_parts(model.task, found, by),
+        chosen_on=kept,
+        predictive=points.predictive_values(found, prevalences),
+    )
 
 
 def together(
-    models: Sequence[str], name: str, data: str | None, split: str, by: Sequence[str] = ()
+    models: Sequence[str],
+    name: str,
+    data: str | None,
+    split: str,
+    by: Sequence[str] = (),
+    prevalences: Sequence[float] = (),
 ) -> Evaluation:
     """Models of one task judged as one, by the mean of their probabilities; `name` says whose.
 
+    Each one's probabilities are by its own temperature.
     Their operating points are the mean of those that each was given on its own validation films.
     """
     opened = [_opened(uri, data) for uri in models]
@@ -53,12 +79,21 @@ def together(
         raise UserError(f"{name}: each model has another {split} split; judge them on `test`")
     said = [_logits(model, dataset, split) for model, _ in opened]
     mean = np.mean([task.probabilities(each.values.astype(np.float64)) for each in said], axis=0)
-    points = [model.card.operating_points for model, _ in opened]
-    card = first.card.model_copy(update={"operating_points": _mean_points(points)})
+    mean_points = _mean_points([model.card.operating_points for model, _ in opened])
+    card = first.card.model_copy(update={"operating_points": mean_points, "temperature": 1.0})
     values = replace(said[0], values=task.logits(mean).astype(np.float32))
     found = _judged(name, replace(first, card=card), dataset, split, values)
     parts, known = _parts(task, found, by), overlap(card, dataset, split)
-    return replace(found, epoch=None, models=len(models), overlap=known, subgroups=parts)
+    return replace(
+        found,
+        epoch=None,
+        models=len(models),
+        overlap=known,
+        subgroups=parts,
+        operating_rule=None,
+        calibration=None,
+        predictive=points.predictive_values(found, prevalences),
+    )
 
 
 def _parts(task: Task, found: Evaluation, by: Sequence[str]) -> dict[str, Subgroups]:
@@ -76,12 +111,12 @@ def _parts(task: Task, found: Evaluation, by: Sequence[str]) -> dict[str, Subgro
     return subgroups(task, truth, logits, patients, found.operating_points, columns)
 
 
-def _mean_points(points: Sequence[OperatingPoints]) -> OperatingPoints:
+def _mean_points(given: Sequence[OperatingPoints]) -> OperatingPoints:
     """The mean of the operating points that there are, of each label; None without any."""
-    given = [each for each in points if each is not None]
-    if not given:
+    known = [each for each in given if each is not None]
+    if not known:
         return None
-    columns = [[p for p in column if p is not None] for column in zip(*given, strict=True)]
+    columns = [[p for p in column if p is not None] for column in zip(*known, strict=True)]
     return tuple(float(np.mean(column)) if column else None for column in columns)
 
 
@@ -109,8 +144,10 @@ def _opened(model_uri: str, data: str | None) -> tuple[LoadedModel, Dataset]:
 
 
 def _logits(model: LoadedModel, dataset: Dataset, split: str) -> Logits:
+    """What a model says of a split, over its temperature."""
     device, outputs = next(model.network.parameters()).device, model.task.outputs
-    return inference.logits(model.network, dataset, split, model.transform, outputs, device)
+    found = inference.logits(model.network, dataset, split, model.transform, outputs, device)
+    return replace(found, values=calibrated(found.values, model.card.temperature))
 
 
 def _judged(
@@ -143,6 +180,10 @@ def _judged(
         predictions=table,
         unmatched=_unmatched(task, dataset),
         noun=dataset.inputs.noun,
+        temperature=card.temperature,
+        operating_rule=card.operating_rule,
+        calibration=points.calibration(task, truth, values, card.temperature),
+        at_points=points.at_points(task, truth, values, patients, card.operating_points),
     )
 
 

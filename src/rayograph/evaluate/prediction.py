@@ -57,7 +57,7 @@ def predict_chunk(chunk: PredictionChunk) -> Any:
     seen = np.array(samples, np.float32).reshape(-1, *model.card.recipe.shape)
     if samples:
         inputs = model.transform.evaluate(torch.from_numpy(np.stack(samples)))
-        logits = model.network(inputs).float().cpu().numpy().astype(np.float64)
+        logits = model.said(inputs).astype(np.float64)
     return _table(chunk, model, logits, model.card.recipe.odd(seen), errors)
 
 
