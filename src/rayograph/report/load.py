@@ -13,6 +13,7 @@ from rayograph.runs import findings
 from rayograph.runs.folder import RunFolder
 
 SPLITS = ("test", "val", "train")
+DECIDING = ("temperature", "calibration", "at_points", "chosen_on", "predictive")
 
 
 def report_of(folder: RunFolder) -> RunReport:
@@ -60,4 +61,5 @@ def _evaluations(run: str) -> Iterator[EvaluationView]:
             operating_points=found["operating_points"],
             noun=found["noun"],
             subgroups=found["subgroups"],
+            **{name: found[name] for name in DECIDING if name in found},
         )

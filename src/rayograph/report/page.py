@@ -1,11 +1,12 @@
 """A run's report as one self-contained HTML page: no script, no request, readable on paper."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from rayograph import task
-from rayograph.report import labels, parts, subgroups, words
+from rayograph.report import deciding, labels, parts, subgroups, words
 from rayograph.report.epochs import exploratory, loss_curves, score_curves
 from rayograph.report.figures import precision_recall, roc
 from rayograph.report.html import config_text, markup, template
@@ -29,7 +30,9 @@ def render(report: RunReport) -> str:
 
     What is missing (an evaluation, a validation split, a metric that is not defined) is said.
     """
-    sections = [_section(view, f"e{i}") for i, view in enumerate(report.evaluations)]
+    sections = [
+        _section(view, f"e{i}", report.evaluations) for i, view in enumerate(report.evaluations)
+    ]
     tests = [section for section in sections if section["view"].split == "test"]
     return template("template.html.j2").render(
         report=report,
@@ -47,7 +50,7 @@ def render(report: RunReport) -> str:
     )
 
 
-def _section(view: EvaluationView, name: str) -> dict[str, Any]:
+def _section(view: EvaluationView, name: str, views: Sequence[EvaluationView]) -> dict[str, Any]:
     """All that the page shows of one split; `name` is what its figures' ids begin with."""
     return {
         "id": name,
@@ -57,6 +60,7 @@ def _section(view: EvaluationView, name: str) -> dict[str, Any]:
         "unscored": len(view.labels) - len(view.scored()[0]),
         "labels": labels.section(view, name),
         "subgroups": subgroups.sections(view),
+        "deciding": deciding.section(view, views),
         **({} if view.by_label else _classes(view, name)),
         "exploratory": markup(exploratory(view, f"{name}-exploratory")),
         "checkpoints": _checkpoints(view),

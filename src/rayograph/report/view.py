@@ -39,6 +39,12 @@ class EvaluationView:
     noun: str = "films"  # what people call its samples
     operating_points: tasks.OperatingPoints = None
     subgroups: Mapping[str, Any] = field(default_factory=dict)  # by column: parts and gaps
+    # As `runs.evaluations.Evaluation` has them:
+    temperature: float = 1.0
+    calibration: Mapping[str, Mapping[str, float | None]] | None = None
+    at_points: Mapping[str, Metrics] | None = None
+    chosen_on: Mapping[str, Metrics] | None = None
+    predictive: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
 
     @property
     def binary(self) -> bool:
