@@ -4,7 +4,8 @@
         [--shift 1.0] [--confident 1.5]
 
 A patient has 1 to FILMS films, a finding or none, and a tendency of his own that moves the scores
-of all his films, so that films of one patient are alike. The truth is what a very large set gives. One core; a line a metric: how many of the intervals hold the truth.
+of all his films, so that films of one patient are alike. The truth
+is what a very large set gives. One core; a line a metric: how many of the intervals hold the truth.
 Of the calibration error, which rayograph gives no interval, what bootstraps would do is shown.
 """
 
