@@ -227,5 +227,6 @@ def test_what_validation_judged_is_the_model_that_was_saved(
     run = tmp_path / "demo"
     found = evaluation.evaluate(str(run / "best" / "model.safetensors"), None, "val")
     row = history(run)[0]
-    for name in ("loss", "accuracy", "auroc"):
+    assert found.calibration["before"]["loss"] == pytest.approx(row["val_loss"], abs=1e-5)
+    for name in ("accuracy", "auroc"):
         assert found.metrics[name].value == pytest.approx(row[f"val_{name}"], abs=1e-5)

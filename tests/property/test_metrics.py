@@ -15,6 +15,8 @@ from rayograph.task import multiclass_metrics
 from rayograph.task.estimate import Estimate, wilson
 from rayograph.task.multiclass import Multiclass
 from rayograph.task.multiclass_metrics import Resampled
+from rayograph.task.operating import Rule
+from tests.property.test_calibration import plain_error
 
 KEYS = [
     "accuracy",
@@ -27,6 +29,7 @@ KEYS = [
     "balanced_accuracy",
     "f1",
     "brier",
+    "ece",
 ]
 CLOSE = {"rel": 1e-12, "abs": 1e-12}
 
@@ -64,7 +67,7 @@ def confusion(labels, logits):
 
 
 def youden_threshold(labels, logits):
-    points = task_of(logits).operating_points(one_hot(labels, logits), logits)
+    points = task_of(logits).operating_points(one_hot(labels, logits), logits, Rule("youden"))
     return None if points is None else points[0]
 
 
@@ -145,7 +148,9 @@ def reference(labels, logits):
     rates = {"sensitivity": recall, "specificity": specificity, "precision": precision, "f1": f1}
     scores = probabilities[:, 1] if k == 2 else probabilities
     brier = sk.brier_score_loss(labels, scores, labels=range(k))
-    return expected | rates | {"balanced_accuracy": balanced, "brier": brier}
+    errors = [plain_error(labels == c, probabilities[:, c]) for c in classes]
+    ece = np.mean(errors) if errors else None
+    return expected | rates | {"balanced_accuracy": balanced, "brier": brier, "ece": ece}
 
 
 @settings(max_examples=150, deadline=None)
@@ -189,6 +194,8 @@ def test_a_resample_is_the_metric_of_the_repeated_films(data):
     repeated = np.repeat(np.arange(len(labels)), times)
     again = resampled(labels[repeated], logits[repeated], np.ones((1, len(repeated))))
     for name, value in under.items():
+        if name == "ece":
+            continue  # its bins stay those of the sample
         assert value == pytest.approx(again[name], nan_ok=True, **CLOSE), name
 
 
@@ -289,7 +296,10 @@ def test_an_interval_contains_its_value(seed, films):
     estimates = evaluate(labels, logits, each_its_own(labels), resamples=200, threshold=0.4)
     assert list(estimates) == [*KEYS, "sensitivity_at_threshold", "specificity_at_threshold"]
     for name, estimate in estimates.items():
-        assert 0 <= estimate.low < estimate.value <= estimate.high, name
+        if name == "ece":  # which has none
+            assert (estimate.low, estimate.high) == (None, None)
+        else:
+            assert 0 <= estimate.low < estimate.value <= estimate.high, name
 
 
 def test_the_intervals_hold_the_truth_as_often_as_they_say():

@@ -10,6 +10,8 @@ from sklearn import metrics as sk
 
 from rayograph.task import ABSENT, MISSING, PRESENT, UNCERTAIN
 from rayograph.task.multilabel import Multilabel
+from rayograph.task.operating import Rule
+from tests.property.test_calibration import plain_error
 
 REFERENCES = {
     "auroc": lambda truth, score, _: sk.roc_auc_score(truth, score),
@@ -18,6 +20,7 @@ REFERENCES = {
     "specificity": lambda truth, _, called: sk.recall_score(truth, called, pos_label=0),
     "f1": lambda truth, _, called: sk.f1_score(truth, called, zero_division=0),
     "brier": lambda truth, score, _: sk.brier_score_loss(truth, 1 / (1 + np.exp(-score))),
+    "ece": lambda truth, score, _: plain_error(truth, 1 / (1 + np.exp(-score))),
 }
 NEEDS = {
     "auroc": {0, 1},
@@ -85,7 +88,7 @@ def test_hamming_accuracy_exact_match_and_loss_count_known_labels_only(drawn):
 def test_an_operating_point_separates_as_well_as_any_and_is_even_where_nothing_says_so(drawn):
     task, labels, logits, _, _ = drawn
     probabilities = task.probabilities(logits)
-    for i, point in enumerate(task.operating_points(labels, logits)):
+    for i, point in enumerate(task.operating_points(labels, logits, Rule("youden"))):
         known = labels[:, i] >= ABSENT
         truth, score = labels[known, i], probabilities[known, i]
         if len(set(truth.tolist())) < 2:

@@ -11,7 +11,10 @@ from rayograph import task as tasks
 from rayograph.task import ABSENT, MISSING, PRESENT, UNCERTAIN, Labels, Task
 from rayograph.task.drop import Sample, comparable, drops, prevalences
 from rayograph.task.metric import Floats
+from rayograph.task.operating import Rule
 from rayograph.task.recalibration import draws, fit, gains
+
+BY = Rule("youden")
 
 TASKS = [
     tasks.of("multiclass", ("normal", "ill")),
@@ -91,7 +94,7 @@ def test_whole_patients_are_chosen_and_no_more_than_are_needed(
 def test_recalibration_repairs_a_model_that_is_sure_of_itself_and_says_by_how_much() -> None:
     labels, logits = films(TASKS[0], 400, 3)
     sure = logits * 6 + np.array([0.0, 4.0])
-    found = gains(TASKS[0], labels, sure, patients(400), (0.5,), repetitions=20)
+    found = gains(TASKS[0], labels, sure, patients(400), (0.5,), BY, repetitions=20)
     assert [gain.films for gain in found] == [0, 20, 50, 100, 200]
     losses = [gain.metrics["loss"] for gain in found]
     assert losses[0].value == pytest.approx(loss(TASKS[0], labels, sure))
@@ -102,9 +105,9 @@ def test_recalibration_repairs_a_model_that_is_sure_of_itself_and_says_by_how_mu
         for gain in found
     ]
     assert balance[-1] < balance[0]
-    again = gains(TASKS[0], labels, sure, patients(400), (0.5,), repetitions=20)
+    again = gains(TASKS[0], labels, sure, patients(400), (0.5,), BY, repetitions=20)
     assert again == found
-    few = gains(TASKS[0], labels[:30], sure[:30], patients(30), None)
+    few = gains(TASKS[0], labels[:30], sure[:30], patients(30), None, BY)
     assert [gain.films for gain in few] == [0], "20 are more than half of 30"
 
 

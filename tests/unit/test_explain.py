@@ -302,6 +302,6 @@ def test_suspects_of_a_run_are_shown_with_their_films(run: RunFolder) -> None:
     assert len(found["suspects"]) == 30
     findings.save(run.uri, suspects.NAME, found)
     page = render(report_of(run))
-    section = page[page.rindex("Labels that may be wrong") :]
+    section = page[page.index('id="suspects"') :]
     assert section.count('<img src="data:image/webp') == suspects.SHOWN
     assert "one model, on its val and test films, which it did not train on" in section

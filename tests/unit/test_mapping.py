@@ -184,7 +184,7 @@ def test_without_its_own_films_the_drop_is_said_to_be_unknown(
     try:
         model = f"{tmp_path}/m.safetensors"
         asked = mapping.parse(["normal=Healthy", "opacity=Viral"])
-        found = evaluation.evaluate(model, elsewhere, "test", mapping=asked)
+        found = evaluation.evaluate(model, elsewhere, "test", evaluation.How(mapping=asked))
         again = lambda: evaluation.evaluate(model, None, "test")  # noqa: E731
         known = external.own_test(None, found, [model], again)
         document = external.external(found, known)

@@ -57,6 +57,6 @@ def test_two_seeds_are_compared_on_the_same_films_and_held_to_what_is_required(
 def test_a_column_to_judge_parts_by_must_be_there(runs: list[RunFolder]) -> None:
     model = f"{runs[0].uri}/best/model.safetensors"
     with pytest.raises(UserError, match="--by ward: no such column; there are sample_id"):
-        evaluation.evaluate(model, None, "test", ("ward",))
-    found = evaluation.evaluate(model, None, "test", ("label",))
+        evaluation.evaluate(model, None, "test", evaluation.How(by=("ward",)))
+    found = evaluation.evaluate(model, None, "test", evaluation.How(by=("label",)))
     assert set(found.subgroups["label"].parts) == set(found.classes)

@@ -7,6 +7,8 @@ from pydantic import Field, model_validator
 from rayograph.config.base import Options
 
 LAST = "last"  # the leader that is no metric
+SHARE, NUMBER = r"(0?\.\d*[1-9]\d*|1(\.0+)?)", r"(0?\.\d*[1-9]\d*|[1-9]\d*(\.\d+)?)"
+POINT = rf"^(youden|(sensitivity|specificity)={SHARE}|cost={NUMBER})$"
 
 
 class TrainOptions(Options):
@@ -38,6 +40,11 @@ class TrainOptions(Options):
     final: Literal["best", "last"] = "best"
     """epoch whose weights become the model: the best by `select`; or the last, where the schedule
     ends, which is safer where all epochs look alike on the validation films [name]"""
+
+    operating_point: str = Field("youden", pattern=POINT)
+    """how the probability from which a film counts as positive is chosen on the validation films:
+    youden, sensitivity=0.95, specificity=0.95, or cost=10 (what a miss costs, in false
+    alarms) [rule]"""
 
     on_nan: Literal["stop", "skip", "restore"] = "stop"
     """if a loss is not a finite number: stop; skip the step; or restore the last checkpoint's

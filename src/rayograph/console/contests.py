@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 from rayograph.console import tables
 from rayograph.console.layout import WIDTH, grid, lines
+from rayograph.task.estimate import RESAMPLES
 from rayograph.task.metric import UNDEFINED
-from rayograph.task.paired import RESAMPLES
 
 if TYPE_CHECKING:
     from rayograph.evaluate.compare import Comparison

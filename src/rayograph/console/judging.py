@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,7 +16,7 @@ from rayograph.console.arguments import Json
 from rayograph.console.gating import Require
 from rayograph.console.output import result, say
 from rayograph.errors import UserError
-from rayograph.task import column, gate
+from rayograph.task import column, gate, operating, predictive
 
 if TYPE_CHECKING:
     from rayograph.evaluate.inference import Inference
@@ -47,6 +48,20 @@ def evaluate(
             "pneumonia=[Bacterial,Viral]",
         ),
     ] = None,
+    point: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RULE",
+            help="choose the threshold anew, on the validation films: youden, sensitivity=0.95, "
+            "specificity=0.95, or cost=10 (false alarms that a miss is worth)",
+        ),
+    ] = None,
+    prevalence: Annotated[
+        list[float] | None,
+        typer.Option(
+            help="predictive values where this share is positive, as 0.05; again for more"
+        ),
+    ] = None,
     require: Require = "",
     as_json: Json = False,
 ) -> None:
@@ -56,19 +71,26 @@ def evaluate(
     from rayograph.search.ledger import SWEEP
 
     asked = gate.parse(require, [*gating.of_metrics({})])
+    shares = prevalence or ()
+    predictive.check(shares)
+    if point is not None:
+        operating.rule(point, "--point")
     if mapped and data is None:
         raise UserError("--map: the classes of the model's own dataset are known; add --data OTHER")
-    classes = mapping.parse(mapped or ())
+    how = judging.How(by or (), mapping.parse(mapped or ()), point, shares)
     sweep = storage.absolute(target)
     if storage.exists(storage.join(sweep, SWEEP)):
         from rayograph.search.folds import best_models
 
         if all_checkpoints:
             raise UserError(f"{target}: --all-checkpoints needs a run folder, not a sweep")
+        if point is not None:
+            raise UserError(f"{target}: --point needs one model: each fold has validation films")
         models = best_models(sweep)
         with _workers() as infer:
-            found = judging.together(models, sweep, data, split, by or (), classes, infer)
-            own = lambda: judging.together(models, sweep, None, "test", infer=infer)  # noqa: E731
+            how = replace(how, infer=infer)
+            found = judging.together(models, sweep, data, split, how)
+            own = partial(judging.together, models, sweep, None, "test", judging.How(infer=infer))
             _keep(sweep, found)
             external = _external(sweep, found, models, own)
         _tell(found, external, asked, as_json)
@@ -80,12 +102,13 @@ def evaluate(
         raise UserError(f"{target}: --all-checkpoints: only the best checkpoint is kept here")
     folder = None if run is None else run.uri
     with _workers() as infer:
-        found = judging.evaluate(model, data, split, by or (), classes, infer)
+        how = replace(how, infer=infer)
+        found = judging.evaluate(model, data, split, how)
         if run is not None and all_checkpoints:
             metric, places = column(run.config().train.select).metric.name, run.checkpoints()
-            found = selection.with_checkpoints(found, places, data, split, metric, infer)
+            found = selection.with_checkpoints(found, places, data, split, metric, how)
         _keep(folder, found)
-        own = lambda: judging.evaluate(model, None, "test", infer=infer)  # noqa: E731
+        own = partial(judging.evaluate, model, None, "test", judging.How(infer=infer))
         external = _external(folder, found, [model], own)
     _tell(found, external, asked, as_json)
 

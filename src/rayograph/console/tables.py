@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from rayograph import task as tasks
-from rayograph.console import census
+from rayograph.console import census, deciding
 from rayograph.console.layout import WIDTH
 from rayograph.console.layout import grid as _table
 from rayograph.console.layout import lines as _text
@@ -41,6 +41,7 @@ def evaluation(found: "Evaluation") -> str:
         parts += [f"{counted} and the like are the mean over these", _labels(found)]
     else:
         parts += _classes(found)
+    parts += deciding.lines(found)
     for name, column in found.subgroups.items():
         parts += _subgroups(name, column, found.noun)
     if found.checkpoints:
@@ -52,16 +53,11 @@ def evaluation(found: "Evaluation") -> str:
 
 
 def _classes(found: "Evaluation") -> Iterator[Any]:
-    """The confusion matrix, and the threshold if there is one."""
+    """The confusion matrix."""
     confusion = _table("truth \\ decision", *found.classes)
     for name, row in zip(found.classes, found.confusion, strict=True):
         confusion.add_row(name, *map(str, row))
     yield confusion
-    if found.operating_points is not None:
-        yield (
-            f"threshold: {found.classes[1]} from a probability of {found.operating_points[0]:.3f},"
-            " chosen on the validation films; everything else decides for the likelier class"
-        )
 
 
 def _labels(found: "Evaluation") -> Table:

@@ -15,7 +15,7 @@ from rayograph.runs import evaluations
 from rayograph.runs.evaluations import Evaluation
 from rayograph.runs.folder import RunFolder
 from rayograph.task import Estimate, Metric, Task, paired
-from rayograph.task.estimate import percentile
+from rayograph.task.estimate import RESAMPLES, percentile
 from rayograph.task.paired import Test
 from rayograph.task.seeds import Seeds, seeds
 
@@ -74,7 +74,7 @@ class Comparison:
             "task": judged.task,
             "classes": judged.classes,
             "metric": self.metric.name,
-            "resamples": paired.RESAMPLES,
+            "resamples": RESAMPLES,
             "models": [_model(each) for each in self.models],
             "comparisons": [
                 {
@@ -191,8 +191,9 @@ def _evaluation(target: Target, data: str | None, split: str) -> Evaluation:
 def is_of(kept: Evaluation, model: str) -> bool:
     """Whether an evaluation is of the model that now lies there, wherever its run lay then."""
     card = cards.read(model)
-    theirs = (card.epoch, card.fingerprint, card.classes, card.operating_points)
-    return theirs == (kept.epoch, kept.trained_on, kept.classes, kept.operating_points)
+    theirs = (card.epoch, card.fingerprint, card.classes, card.operating_points, card.temperature)
+    own = (kept.epoch, kept.trained_on, kept.classes, kept.operating_points, kept.temperature)
+    return theirs == own
 
 
 def _metric(task: Task, name: str, names: Sequence[str], found: Sequence[Evaluation]) -> Metric:
@@ -202,6 +203,11 @@ def _metric(task: Task, name: str, names: Sequence[str], found: Sequence[Evaluat
         if name not in metrics:
             known = ", ".join(metrics)
             raise UserError(f"--metric {name}: {own} has no such metric; it has {known}")
+    if not metrics[name].bounds:
+        raise UserError(
+            f"--metric {name}: it has no sound interval, so no test; compare by loss or brier, "
+            "which calibration is a part of"
+        )
     return metrics[name]
 
 

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from rayograph.data import index
 from rayograph.data.dataset import Dataset
 from rayograph.data.recipe import difference
 from rayograph.errors import Failure, UserError, one_line
-from rayograph.evaluate import inference
+from rayograph.evaluate import inference, points
 from rayograph.evaluate import mapping as mappings
 from rayograph.evaluate.inference import Inference, Logits
 from rayograph.evaluate.mapping import Asked
@@ -24,32 +24,55 @@ from rayograph.evaluate.overlap import overlap
 from rayograph.runs.card import MODEL, ModelCard
 from rayograph.runs.evaluations import Evaluation
 from rayograph.task import Labels, OperatingPoints, Task
+from rayograph.task.calibration import calibrated
 from rayograph.task.subgroups import COLUMNS, Subgroups, subgroups
+
+
+@dataclass(frozen=True)
+class How:
+    """What is asked beside the films: parts of them, other names, other points, more figures.
+
+    `by` names columns of the index; `mapping` says which of the dataset's classes are which of the
+    model's. A `point` is a rule by which the operating points are chosen anew, on the validation
+    films of the dataset that the model was trained on. Predictive values are given at the
+    `prevalences`. `infer` is who predicts.
+    """
+
+    by: Sequence[str] = ()
+    mapping: Asked = field(default_factory=dict)
+    point: str | None = None
+    prevalences: Sequence[float] = ()
+    infer: Inference = inference.here
 
 
 def evaluate(
     model_uri: str,
     data: str | None,
     split: str,
-    by: Sequence[str] = (),
-    mapping: Asked | None = None,
-    infer: Inference = inference.here,
+    how: How = How(),
 ) -> Evaluation:
     """Judge a model on every film of a split of `data`, or of the dataset it was trained on.
 
-    And parts of the films, by sex, age, view, maker where they are known, and by the columns `by`.
-    `mapping` says which of the dataset's classes are which of the model's.
+    And parts of the films, by sex, age, view, maker where they are known; `how` asks for more.
 
     Raises `UserError` where the dataset was packed by another recipe or the split has a class that
     the model does not know, and `Failure` where a film is missing from the predictions or is in
     them twice, or where the model returns NaN.
     """
     model, dataset = _opened(model_uri, data)
-    logits = _logits(model, dataset, split, infer)
-    found = _judged(model_uri, model, dataset, split, logits, mapping or {})
-    parts = _parts(model.task, found, by)
+    kept = None
+    if how.point is not None:
+        home = points.home(model, model_uri)
+        judged = _logits(model, home, "val", how)
+        changed, kept = points.chosen(model, home, judged, how.point)
+        model = replace(model, card=model.card.model_copy(update=changed))
+    found = _judged(model_uri, model, dataset, split, how)
     return replace(
-        found, overlap=overlap(model.card, dataset, split, found.predictions), subgroups=parts
+        found,
+        overlap=overlap(model.card, dataset, split, found.predictions),
+        subgroups=_parts(model.task, found, how.by),
+        chosen_on=kept,
+        predictive=points.predictive_values(found, how.prevalences),
     )
 
 
@@ -58,28 +81,35 @@ def together(
     name: str,
     data: str | None,
     split: str,
-    by: Sequence[str] = (),
-    mapping: Asked | None = None,
-    infer: Inference = inference.here,
+    how: How = How(),
 ) -> Evaluation:
     """Models of one task judged as one, by the mean of their probabilities; `name` says whose.
 
+    Each one's probabilities are by its own temperature.
     Their operating points are the mean of those that each was given on its own validation films.
     """
     opened = [_opened(uri, data) for uri in models]
     (first, dataset), task = opened[0], opened[0][0].task
     if split != "test" and dataset.manifest.fingerprint == first.card.fingerprint:
         raise UserError(f"{name}: each model has another {split} split; judge them on `test`")
-    said = [_logits(model, dataset, split, infer) for model, _ in opened]
+    said = [_logits(model, dataset, split, how) for model, _ in opened]
     mean = np.mean([task.probabilities(each.values.astype(np.float64)) for each in said], axis=0)
-    points = [model.card.operating_points for model, _ in opened]
-    card = first.card.model_copy(update={"operating_points": _mean_points(points)})
+    mean_points = _mean_points([model.card.operating_points for model, _ in opened])
+    card = first.card.model_copy(update={"operating_points": mean_points, "temperature": 1.0})
     values = replace(said[0], values=task.logits(mean).astype(np.float32))
     digests = "".join(model.digest for model, _ in opened)
     first = replace(first, card=card, digest=hashlib.sha256(digests.encode()).hexdigest())
-    found = _judged(name, first, dataset, split, values, mapping or {})
-    parts, known = _parts(task, found, by), overlap(card, dataset, split, found.predictions)
-    return replace(found, epoch=None, models=len(models), overlap=known, subgroups=parts)
+    found = _judged(name, first, dataset, split, how, values)
+    return replace(
+        found,
+        epoch=None,
+        models=len(models),
+        overlap=overlap(card, dataset, split, found.predictions),
+        subgroups=_parts(task, found, how.by),
+        operating_rule=None,
+        calibration=None,
+        predictive=points.predictive_values(found, how.prevalences),
+    )
 
 
 def _parts(task: Task, found: Evaluation, by: Sequence[str]) -> dict[str, Subgroups]:
@@ -97,12 +127,12 @@ def _parts(task: Task, found: Evaluation, by: Sequence[str]) -> dict[str, Subgro
     return subgroups(task, truth, logits, patients, found.operating_points, columns)
 
 
-def _mean_points(points: Sequence[OperatingPoints]) -> OperatingPoints:
+def _mean_points(given: Sequence[OperatingPoints]) -> OperatingPoints:
     """The mean of the operating points that there are, of each label; None without any."""
-    given = [each for each in points if each is not None]
-    if not given:
+    known = [each for each in given if each is not None]
+    if not known:
         return None
-    columns = [[p for p in column if p is not None] for column in zip(*given, strict=True)]
+    columns = [[p for p in column if p is not None] for column in zip(*known, strict=True)]
     return tuple(float(np.mean(column)) if column else None for column in columns)
 
 
@@ -110,15 +140,13 @@ def each(
     places: Mapping[int, str],
     data: str | None,
     split: str,
-    mapping: Asked | None = None,
-    infer: Inference = inference.here,
+    how: How = How(),
 ) -> Iterator[Evaluation]:
     """Every checkpoint on a split, as the paper did it; choosing one by it would be cheating."""
     for place in places.values():
         uri = storage.join(place, MODEL)
         model, dataset = _opened(uri, data)
-        logits = _logits(model, dataset, split, infer)
-        yield _judged(uri, model, dataset, split, logits, mapping or {})
+        yield _judged(uri, model, dataset, split, how)
 
 
 def _opened(model_uri: str, data: str | None) -> tuple[LoadedModel, Dataset]:
@@ -136,8 +164,10 @@ def _opened(model_uri: str, data: str | None) -> tuple[LoadedModel, Dataset]:
     return model, dataset
 
 
-def _logits(model: LoadedModel, dataset: Dataset, split: str, infer: Inference) -> Logits:
-    return infer(model.network, dataset, split, model.transform, model.task.outputs)
+def _logits(model: LoadedModel, dataset: Dataset, split: str, how: How) -> Logits:
+    """What a model says of a split, over its temperature."""
+    found = how.infer(model.network, dataset, split, model.transform, model.task.outputs)
+    return replace(found, values=calibrated(found.values, model.card.temperature))
 
 
 def _judged(
@@ -145,11 +175,13 @@ def _judged(
     model: LoadedModel,
     dataset: Dataset,
     split: str,
-    found: Logits,
-    asked: Asked,
+    how: How,
+    said: Logits | None = None,
 ) -> Evaluation:
+    """A model judged by its logits, or by what was `said` otherwise."""
+    found = _logits(model, dataset, split, how) if said is None else said
     card, task = model.card, model.task
-    known = mappings.truth(task, dataset, split, found.labels, asked)
+    known = mappings.truth(task, dataset, split, found.labels, how.mapping)
     table = _predictions(card, dataset, split, found, known.labels).filter(pa.array(known.judged))
     values = found.values[known.judged].astype(np.float64)
     truth = known.labels[known.judged]
@@ -174,11 +206,15 @@ def _judged(
         fingerprint=dataset.manifest.fingerprint,
         trained_on=card.fingerprint,
         predictions=table,
-        unmatched=mappings.unmatched(task, dataset, asked),
+        unmatched=mappings.unmatched(task, dataset, how.mapping),
         noun=dataset.inputs.noun,
         digest=model.digest,
         mapping=known.mapping,
         left_out=known.left_out,
+        temperature=card.temperature,
+        operating_rule=card.operating_rule,
+        calibration=points.calibration(task, truth, values, card.temperature),
+        at_points=points.at_points(task, truth, values, patients, card.operating_points),
     )
 
 

@@ -28,19 +28,19 @@ PROBABILITIES: Mapping[str, Callable[[Tensor], Tensor]] = {
 
 
 class Exported(nn.Module):
-    """All that lies between packed samples and probabilities: transform, network, task."""
+    """All between packed samples and probabilities: transform, network, temperature, task."""
 
     def __init__(self, model: LoadedModel) -> None:
         super().__init__()
         self.network = model.network
         self._transform = model.transform
+        self._temperature = model.card.temperature
         self._probabilities = PROBABILITIES[model.task.name]
 
     def forward(self, samples: Tensor) -> Tensor:
         """Packed samples [n, *shape] to probabilities float32 [n, k]."""
         logits: Tensor = self.network(self._transform.evaluate(samples))
-        # Whatever calibrates a model changes its logits, here.
-        return self._probabilities(logits)
+        return self._probabilities(logits / self._temperature)
 
 
 @dataclass(frozen=True)
@@ -102,9 +102,9 @@ def difference(model_uri: str, model: LoadedModel, run: Run, samples: Samples) -
     the model itself returns NaN.
     """
     with torch.inference_mode():
-        logits = model.network(model.transform.evaluate(torch.from_numpy(samples)))
+        logits = model.said(model.transform.evaluate(torch.from_numpy(samples)))
     try:
-        wanted = model.task.probabilities(logits.numpy().astype(np.float64))
+        wanted = model.task.probabilities(logits.astype(np.float64))
     except ValueError as error:
         raise Failure(f"{model_uri}: {error}") from None
     found = np.concatenate([run(samples), run(samples[:1])])
@@ -116,8 +116,8 @@ def notes(card: ModelCard, samples: Samples) -> dict[str, Any]:
     said = card.model_dump(
         mode="json",
         include={
-            "model", "task", "classes", "operating_points", "recipe", "transform", "fingerprint",
-            "run", "epoch",
+            "model", "task", "classes", "operating_points", "operating_rule", "temperature",
+            "recipe", "transform", "fingerprint", "run", "epoch",
         },
     )  # fmt: skip
     ends = {

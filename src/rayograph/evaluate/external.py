@@ -10,7 +10,7 @@ from rayograph.evaluate.overlap import trained_on
 from rayograph.runs import card as cards
 from rayograph.runs import evaluations, findings
 from rayograph.runs.evaluations import Evaluation
-from rayograph.task import Estimate
+from rayograph.task import Estimate, operating
 from rayograph.task.drop import Sample, drops, prevalences
 from rayograph.task.recalibration import gains
 
@@ -56,6 +56,7 @@ def external(found: Evaluation, own: Evaluation | str) -> dict[str, Any]:
     `unknown` says why, where the own test films could not be judged.
     """
     task = tasks.of(found.task, found.classes)
+    by = operating.rule(found.operating_rule or operating.YOUDEN, found.model)
     outside, inside = _sample(found), None if isinstance(own, str) else _sample(own)
     overall, by_label = drops(task, inside, outside, found.operating_points) if inside else ({}, {})
     there = prevalences(task, outside.labels)
@@ -89,7 +90,7 @@ def external(found: Evaluation, own: Evaluation | str) -> dict[str, Any]:
         "recalibration": [
             asdict(gain)
             for gain in gains(
-                task, outside.labels, outside.logits, outside.patients, found.operating_points
+                task, outside.labels, outside.logits, outside.patients, found.operating_points, by
             )
         ],
     }

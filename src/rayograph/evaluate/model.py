@@ -3,6 +3,8 @@
 import hashlib
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
@@ -15,6 +17,7 @@ from rayograph.models.build import restored
 from rayograph.runs import card as cards
 from rayograph.runs.card import ModelCard
 from rayograph.task import Task
+from rayograph.task.calibration import calibrated
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,10 @@ class LoadedModel:
     task: Task
     transform: Transform
     digest: str  # sha256 of the file
+
+    def said(self, inputs: torch.Tensor) -> npt.NDArray[np.float32]:
+        """Its logits float32 [n, k], over its temperature, of what its transform made."""
+        return calibrated(self.network(inputs).float().cpu().numpy(), self.card.temperature)
 
 
 def load(uri: str, device: torch.device) -> LoadedModel:

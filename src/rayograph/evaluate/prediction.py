@@ -37,7 +37,7 @@ def predict_chunk(model: LoadedModel, chunk: PredictionChunk) -> Any:
     if chunk.samples:
         device = next(model.network.parameters()).device
         inputs = model.transform.evaluate(torch.from_numpy(np.stack(chunk.samples)).to(device))
-        logits = model.network(inputs).float().cpu().numpy().astype(np.float64)
+        logits = model.said(inputs).astype(np.float64)
     return _table(chunk, model, logits, model.card.recipe.odd(seen), chunk.errors)
 
 

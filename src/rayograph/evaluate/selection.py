@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from rayograph import task as tasks
-from rayograph.evaluate import evaluation, inference
-from rayograph.evaluate.inference import Inference
+from rayograph.evaluate import evaluation
+from rayograph.evaluate.evaluation import How
 from rayograph.runs.evaluations import Evaluation, Selection
 from rayograph.task import paired
 from rayograph.task.luck import luck
@@ -20,13 +20,13 @@ def with_checkpoints(
     data: str | None,
     split: str,
     metric: str,
-    infer: Inference = inference.here,
+    how: How,
 ) -> Evaluation:
     """An evaluation of the model that validation chose, with every checkpoint's beside it.
 
     The best checkpoint by `metric` on these films is compared with that model.
     """
-    each = list(evaluation.each(places, data, split, found.mapping, infer))
+    each = list(evaluation.each(places, data, split, how))
     rows = [
         {
             "epoch": epoch,

@@ -15,6 +15,7 @@ from rayograph.runs import findings, looks
 from rayograph.runs.folder import RunFolder
 
 SPLITS = ("test", "val", "train")
+DECIDING = ("temperature", "calibration", "at_points", "chosen_on", "predictive")
 
 
 def report_of(folder: RunFolder) -> RunReport:
@@ -75,4 +76,5 @@ def _evaluations(run: str) -> Iterator[EvaluationView]:
             unmatched=found["unmatched"],
             selection=found.get("selection"),
             models=found["models"],
+            **{name: found[name] for name in DECIDING if name in found},
         )

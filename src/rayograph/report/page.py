@@ -8,7 +8,17 @@ from typing import Any
 import numpy as np
 
 from rayograph import task
-from rayograph.report import datacard, distrust, labels, luck, parts, points, subgroups, words
+from rayograph.report import (
+    datacard,
+    deciding,
+    distrust,
+    labels,
+    luck,
+    parts,
+    points,
+    subgroups,
+    words,
+)
 from rayograph.report.checklists import checklists
 from rayograph.report.epochs import exploratory, loss_curves, score_curves
 from rayograph.report.figures import curves, precision_recall, roc
@@ -35,7 +45,8 @@ def render(report: RunReport) -> str:
 
     What is missing (an evaluation, a validation split, a metric that is not defined) is said.
     """
-    sections = [_section(view, f"e{i}") for i, view in enumerate(report.evaluations)]
+    views = report.evaluations
+    sections = [_section(view, f"e{i}", views) for i, view in enumerate(views)]
     others, data = list(parts.sections(report.findings)), datacard.section(report)
     return template("template.html.j2").render(
         report=report,
@@ -73,7 +84,7 @@ def _contents(
     yield "config", "How it was made"
 
 
-def _section(view: EvaluationView, name: str) -> dict[str, Any]:
+def _section(view: EvaluationView, name: str, views: Sequence[EvaluationView]) -> dict[str, Any]:
     """All that the page shows of one split; `name` is what its figures' ids begin with."""
     return {
         "id": name,
@@ -85,6 +96,7 @@ def _section(view: EvaluationView, name: str) -> dict[str, Any]:
         "subgroups": subgroups.sections(view),
         "points": points.section(view),
         "luck": luck.sentence(view),
+        "deciding": deciding.section(view, views),
         **({} if view.by_label else _classes(view, name)),
         "exploratory": markup(exploratory(view, f"{name}-exploratory")),
         "checkpoints": _checkpoints(view),

@@ -46,6 +46,12 @@ class EvaluationView:
     unmatched: Sequence[str] = ()
     selection: Mapping[str, Any] | None = None  # with `checkpoints`
     models: int = 1  # judged together
+    # As `runs.evaluations.Evaluation` has them:
+    temperature: float = 1.0
+    calibration: Mapping[str, Mapping[str, float | None]] | None = None
+    at_points: Mapping[str, Metrics] | None = None
+    chosen_on: Mapping[str, Metrics] | None = None
+    predictive: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
 
     @property
     def binary(self) -> bool:

@@ -11,7 +11,7 @@ from rayograph.report.view import EvaluationView, Metrics, RunReport, estimate, 
 
 NONE = "–"  # where a value is not defined
 UNIT = "\u202f%"  # a narrow space, as it is set
-_METHODS = {"wilson": "Wilson", "bootstrap": "patient bootstrap"}
+_METHODS = {"wilson": "Wilson", "bootstrap": "patient bootstrap", "none": "none: see below"}
 
 
 @dataclass(frozen=True)

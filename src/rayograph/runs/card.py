@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from rayograph import storage
 from rayograph import task as tasks
@@ -11,7 +11,8 @@ from rayograph.config import ModelOptions
 from rayograph.data.manifest import Classes, TaskName
 from rayograph.data.recipe import Recipe, TransformSpec
 from rayograph.errors import UserError, one_line
-from rayograph.task import METRICS, OperatingPoints
+from rayograph.task import METRICS, OperatingPoints, operating
+from rayograph.task.operating import YOUDEN
 
 MODEL = "model.safetensors"  # its name in a checkpoint and in best/
 FORMAT = "rayograph-model-2"
@@ -19,7 +20,11 @@ DAMAGED = (KeyError, TypeError, ValueError, RecursionError)  # what damaged JSON
 
 
 class ModelCard(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
-    """What a model file's header says; `operating_points` were chosen on the validation split."""
+    """What a model file's header says.
+
+    `temperature` and `operating_points` were chosen on the validation split; the points are
+    probabilities of logits that are divided by the temperature, which is 1 where nothing chose it.
+    """
 
     model: ModelOptions
     task: TaskName
@@ -27,6 +32,8 @@ class ModelCard(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     recipe: Recipe
     transform: TransformSpec
     operating_points: OperatingPoints
+    operating_rule: str = YOUDEN  # that chose them
+    temperature: float = Field(1.0, gt=0)  # the network's logits are divided by it
     dataset: str  # URI
     fingerprint: str
     fold: int | None = None  # the one that validated
@@ -69,16 +76,18 @@ def page(card: ModelCard) -> str:
     )
     from_these = ", ".join(f"`{name}` from {p:.3f}" for name, p in points if p is not None)
     threshold = from_these and (
-        f"What a film counts as, by its probability: {from_these}; that maximises sensitivity + "
-        "specificity on the validation films.\n"
+        f"What a film counts as, by its probability: {from_these}; that "
+        f"{operating.rule(card.operating_rule, card.run).words} on the validation films.\n"
     )
+    warmth = "none was fitted" if card.temperature == 1 else f"{card.temperature:.3f}"
     return f"""# {card.run}, epoch {card.epoch}
 
 `{card.model.name}` tells {", ".join(f"`{name}`" for name in card.classes)} ({card.task}) of
 {card.recipe.words}, {card.transform.words}.
 Trained on `{card.dataset}` (fingerprint `{card.fingerprint[:12]}`).
-{threshold}
-| on the validation films | |
+{threshold}Temperature of its probabilities, by the validation films: {warmth}.
+
+| on the validation films, before temperature | |
 | --- | --- |
 {metrics}
 

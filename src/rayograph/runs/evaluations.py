@@ -71,6 +71,15 @@ class Evaluation:
     fingerprint: str
     trained_on: str  # the fingerprint of the model's own dataset
     predictions: Any = field(repr=False)  # a pyarrow.Table
+    temperature: float = 1.0  # that the logits were divided by; of several together each its own
+    operating_rule: str | None = None  # that chose the points; None of several models together
+    # of the metrics that calibration is a part of, `before` and `after`; None of several together
+    calibration: Mapping[str, Mapping[str, float | None]] | None = None
+    # the points' sensitivity and specificity, by class or label; and those on the validation films
+    # that they were chosen on, where they were chosen for this evaluation
+    at_points: Mapping[str, Mapping[str, Any]] | None = None
+    chosen_on: Mapping[str, Mapping[str, Any]] | None = None
+    predictive: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
     checkpoints: Sequence[Mapping[str, Any]] = ()
     overlap: Overlap | None = None
     unmatched: Sequence[str] = ()  # classes or labels that only model or dataset has, in words

@@ -12,7 +12,7 @@ from rayograph.task.metric import Column, Floats, Metric
 from rayograph.task.multiclass import Multiclass
 from rayograph.task.multiclass_metrics import AT_THRESHOLD
 from rayograph.task.multilabel import Multilabel
-from rayograph.task.operating import OperatingPoints
+from rayograph.task.operating import OperatingPoints, Rule
 
 __all__ = [
     "ABSENT",
@@ -26,6 +26,7 @@ __all__ = [
     "Labels",
     "Metric",
     "OperatingPoints",
+    "Rule",
     "Task",
     "check_select",
     "column",
@@ -69,8 +70,11 @@ class Task(Protocol):
     def decide(self, probabilities: Floats, points: OperatingPoints) -> Any:
         """bool [n, k] of probabilities [n, k], by operating points if there are any."""
 
-    def operating_points(self, labels: Labels, logits: Floats) -> OperatingPoints:
-        """The probabilities to decide from, as this split suggests; None if there are none."""
+    def temperature(self, labels: Labels, logits: Floats) -> float:
+        """By which to divide logits so that probabilities come true on this split."""
+
+    def operating_points(self, labels: Labels, logits: Floats, by: Rule) -> OperatingPoints:
+        """The probabilities to decide from, by a rule on this split; None if there are none."""
 
     def confusion(self, labels: Labels, logits: Floats, points: OperatingPoints) -> Any:
         """Counts of samples by truth and decision: [k, k] of classes, or [k, 2, 2] of labels."""

@@ -7,6 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+RESAMPLES = 2000
 CONFIDENCE = 0.95
 NORMAL = 1.959964  # standard deviations, of as much of a normal distribution
 BLOCK = 2_000_000  # sample weights held at a time: 16 MB, and a few temporaries of that size
@@ -61,6 +63,43 @@ def wilson(successes: int, trials: int) -> Estimate:
         return Estimate(None)
     interval = binomtest(int(successes), int(trials)).proportion_ci(CONFIDENCE, method="wilson")
     return Estimate(int(successes) / int(trials), float(interval.low), float(interval.high))
+
+
+def proportion(right: Bools, counted: Bools, patients: Sequence[str]) -> Estimate:
+    """The share of the counted samples that is right, [n] each, with Wilson's interval.
+
+    With several counted samples of a patient it is Wilson's for their effective number: n divided
+    by the design effect, which is the variance of the share between patients over that of
+    independent samples, at least 1. It is less by the square of the normal over Student's quantile
+    for so many patients, and where all are right, or none, it is the number of patients. Sources:
+    Wilson as above; Korn and Graubard, Survey Methodology 24 (1998) 193.
+    """
+    from scipy.stats import t
+
+    hits, n = int((right & counted).sum()), int(counted.sum())
+    names = np.asarray(patients, dtype=np.str_)[counted]
+    owner = np.unique(names, return_inverse=True)[1]
+    sizes = np.bincount(owner)
+    count = len(sizes)
+    if count == n:
+        return wilson(hits, n)
+    value = hits / n
+    effective = float(count)
+    if 0 < hits < n and count > 1:
+        apart = np.bincount(owner, weights=right[counted]) - value * sizes
+        between = count / (count - 1) * float(np.square(apart).sum()) / n**2
+        independent = value * (1 - value) / n
+        effective = n / max(1.0, between / independent)
+        effective *= (NORMAL / float(t.ppf((1 + CONFIDENCE) / 2, count - 1))) ** 2
+    return score_interval(value, effective)
+
+
+def score_interval(value: float, trials: float) -> Estimate:
+    """Wilson's score interval of a share of so many trials, which need be no whole number."""
+    spread = NORMAL**2 / trials
+    middle = (value + spread / 2) / (1 + spread)
+    half = NORMAL / (1 + spread) * np.sqrt(value * (1 - value) / trials + spread / (4 * trials))
+    return Estimate(value, float(max(0.0, middle - half)), float(min(1.0, middle + half)))
 
 
 def percentile(value: float, draws: Sequence[Floats]) -> Estimate:

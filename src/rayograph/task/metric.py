@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
 SPLITS = {"train": "training", "val": "validation", "test": "test"}
 UNDEFINED = "–"
 PERCENT = "{:.1%}"
@@ -19,8 +20,9 @@ class Metric:
 
     `name` is its key in `evaluate --json`, and after `val_` in the history; `title` is how it is
     written inside a sentence; `value` gives it for each of r resamples, NaN where it is undefined.
-    A plain proportion has `counts` (successes, trials), and so Wilson's interval; any other metric
-    has a bootstrap over patients.
+    A plain proportion has `counts` (bool [n]: which samples are right, and which count), and so
+    Wilson's interval (of several samples a patient by their effective number); any other metric
+    has a bootstrap over patients, or, without `bounds`, none.
     """
 
     name: str
@@ -28,11 +30,14 @@ class Metric:
     value: Callable[[Any], Floats]
     better: Literal["higher", "lower"] = "higher"
     style: str = "{:.3f}"
-    counts: Callable[[Any], tuple[int, int]] | None = None
+    counts: Callable[[Any], tuple[Bools, Bools]] | None = None
+    bounds: bool = True
 
     @property
-    def interval(self) -> Literal["wilson", "bootstrap"]:
+    def interval(self) -> Literal["wilson", "bootstrap", "none"]:
         """The kind of its interval."""
+        if not self.bounds:
+            return "none"
         return "bootstrap" if self.counts is None else "wilson"
 
     @property

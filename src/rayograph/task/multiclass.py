@@ -6,8 +6,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from rayograph.task.calibration import fitted
 from rayograph.task.checked import AnyFloats, checked
-from rayograph.task.estimate import Judgement, multiplicities, percentile, wilson
+from rayograph.task.estimate import (
+    RESAMPLES,
+    Estimate,
+    Judgement,
+    multiplicities,
+    percentile,
+    proportion,
+)
 from rayograph.task.labels import ABSENT, PRESENT, Labels
 from rayograph.task.metric import Floats, Metric
 from rayograph.task.multiclass_metrics import (
@@ -18,7 +26,7 @@ from rayograph.task.multiclass_metrics import (
     confusion,
     metrics,
 )
-from rayograph.task.operating import OperatingPoints, youden
+from rayograph.task.operating import OperatingPoints, Rule, chosen
 
 
 class Multiclass:
@@ -89,15 +97,24 @@ class Multiclass:
             decided = (probabilities[:, 1] >= point).astype(np.int64)
         return np.asarray(decided[:, None] == np.arange(probabilities.shape[1]))
 
-    def operating_points(self, labels: Labels, logits: AnyFloats) -> OperatingPoints:
-        """Of two classes the probability of class 1 that maximises sensitivity + specificity.
+    def temperature(self, labels: Labels, logits: AnyFloats) -> float:
+        """By which logits [n, k] are to be divided so that these labels are likeliest."""
+        from scipy.special import logsumexp
+
+        truth = _checked_truth(labels, logits)
+        values = checked(logits, 2)
+        values = values - values[np.arange(len(truth)), truth][:, None]
+        return fitted(lambda t: float(np.mean(logsumexp(values / t, axis=1))))
+
+    def operating_points(self, labels: Labels, logits: AnyFloats, by: Rule) -> OperatingPoints:
+        """Of two classes the probability of class 1 that a rule chooses.
 
         None where a class is missing, and of more classes.
         """
         if len(self.classes) != 2:
             return None
         truth = _checked_truth(labels, logits)
-        point = youden(truth, self.probabilities(logits)[:, 1])
+        point = chosen(truth, self.probabilities(logits)[:, 1], by)
         return None if point is None else (point,)
 
     def confusion(
@@ -122,7 +139,7 @@ class Multiclass:
         patients: Sequence[str],
         points: OperatingPoints = None,
         *,
-        resamples: int = 1000,
+        resamples: int = RESAMPLES,
         seed: int = 0,
     ) -> Judgement:
         """Every metric with its interval, of labels [n, k], logits [n, k] and patients [n].
@@ -137,19 +154,19 @@ class Multiclass:
         judged = self._judged(labels, logits, points)
         point = Resampled(judged, np.ones((1, len(labels))))
         wanted = self.wanted(points)
-        drawn: dict[str, list[Floats]] = {m.name: [] for m in wanted if m.counts is None}
+        drawn: dict[str, list[Floats]] = {m.name: [] for m in wanted if m.interval == "bootstrap"}
         for weights in multiplicities(patients, resamples, seed):
             resampled = Resampled(judged, weights)
             for metric in wanted:
-                if metric.counts is None:
+                if metric.name in drawn:
                     drawn[metric.name].append(metric.value(resampled))
-        found = {
-            metric.name: percentile(metric.value(point).item(), drawn[metric.name])
-            if metric.counts is None
-            else wilson(*metric.counts(judged))
-            for metric in wanted
-        }
-        return Judgement(found, {})
+
+        def estimate(metric: Metric) -> Estimate:
+            if metric.counts is not None:
+                return proportion(*metric.counts(judged), patients)
+            return percentile(metric.value(point).item(), drawn.get(metric.name, []))
+
+        return Judgement({metric.name: estimate(metric) for metric in wanted}, {})
 
     def wanted(self, points: OperatingPoints) -> tuple[Metric, ...]:
         """The metrics that `evaluate` gives, with those of the operating point if there is one."""

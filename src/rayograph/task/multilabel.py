@@ -6,12 +6,26 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from rayograph.task.calibration import fitted
 from rayograph.task.checked import AnyFloats, checked
-from rayograph.task.estimate import Estimate, Judgement, multiplicities, percentile
+from rayograph.task.estimate import (
+    RESAMPLES,
+    Estimate,
+    Judgement,
+    multiplicities,
+    percentile,
+    proportion,
+)
 from rayograph.task.labels import ABSENT, MISSING, PRESENT, UNCERTAIN, Labels
 from rayograph.task.metric import Floats, Metric
-from rayograph.task.multilabel_metrics import BY_LABEL, METRICS, LabelPredictions, ResampledLabels
-from rayograph.task.operating import OperatingPoints, youden
+from rayograph.task.multilabel_metrics import (
+    BY_LABEL,
+    METRICS,
+    PROPORTIONS,
+    LabelPredictions,
+    ResampledLabels,
+)
+from rayograph.task.operating import OperatingPoints, Rule, chosen
 
 EVEN = 0.5  # where validation says nothing of a label's operating point
 
@@ -77,8 +91,19 @@ class Multilabel:
         least = [EVEN if point is None else point for point in points or [None] * len(self.classes)]
         return np.asarray(probabilities >= np.array(least))
 
-    def operating_points(self, labels: Labels, logits: AnyFloats) -> OperatingPoints:
-        """Of each label the probability that maximises sensitivity + specificity.
+    def temperature(self, labels: Labels, logits: AnyFloats) -> float:
+        """By which logits [n, k] are to be divided so that what is known is likeliest.
+
+        1 where nothing is known.
+        """
+        known = labels >= ABSENT
+        margins = np.where(labels == PRESENT, -1.0, 1.0)[known] * checked(logits, 1)[known]
+        if not len(margins):
+            return 1.0
+        return fitted(lambda t: float(np.mean(np.logaddexp(0.0, margins / t))))
+
+    def operating_points(self, labels: Labels, logits: AnyFloats, by: Rule) -> OperatingPoints:
+        """Of each label the probability that a rule chooses.
 
         Over the samples of which it is known; None where these are all of one kind.
         """
@@ -86,7 +111,7 @@ class Multilabel:
         found = []
         for truth, scores in zip(labels.T, probabilities.T, strict=True):
             known = truth >= ABSENT
-            found.append(youden(truth[known], scores[known]) if known.any() else None)
+            found.append(chosen(truth[known], scores[known], by) if known.any() else None)
         return tuple(found)
 
     def confusion(
@@ -112,7 +137,7 @@ class Multilabel:
         patients: Sequence[str],
         points: OperatingPoints = None,
         *,
-        resamples: int = 1000,
+        resamples: int = RESAMPLES,
         seed: int = 0,
     ) -> Judgement:
         """Every metric with its interval, over the labels and of each label.
@@ -125,21 +150,34 @@ class Multilabel:
             raise ValueError(f"{len(patients)} patients for {len(logits)} films: give one a film")
         judged = self._judged(labels, logits, points)
         point = ResampledLabels(judged, np.ones((1, len(labels))))
-        drawn: dict[str, list[Floats]] = {metric.name: [] for metric in self.metrics}
-        of_labels: dict[str, list[Floats]] = {name: [] for name in BY_LABEL}
+        drawn: dict[str, list[Floats]] = {m.name: [] for m in self.metrics if m.bounds}
+        of_labels: dict[str, list[Floats]] = {
+            name: [] for name in BY_LABEL if name in drawn and name not in PROPORTIONS
+        }
         for weights in multiplicities(patients, resamples, seed):
             resampled = ResampledLabels(judged, weights)
             for metric in self.metrics:
-                drawn[metric.name].append(metric.value(resampled))
-            for name, value in BY_LABEL.items():
-                of_labels[name].append(value(resampled))
+                if metric.bounds:
+                    drawn[metric.name].append(metric.value(resampled))
+            for name, draws in of_labels.items():
+                draws.append(BY_LABEL[name](resampled))
+        whole = {name: value(point)[0] for name, value in BY_LABEL.items()}
+
+        def estimate(name: str, i: int) -> Estimate:
+            if name in PROPORTIONS:
+                counted = labels[:, i] == PROPORTIONS[name]
+                right = judged.decisions[:, i] == (labels[:, i] == PRESENT)
+                return proportion(right, counted, patients)
+            draws = [block[:, i] for block in of_labels.get(name, ())]
+            return percentile(float(whole[name][i]), draws)
+
         return Judgement(
-            {m.name: percentile(m.value(point).item(), drawn[m.name]) for m in self.metrics},
             {
-                label: {
-                    name: _estimate(value(point)[:, i].item(), of_labels[name], i)
-                    for name, value in BY_LABEL.items()
-                }
+                m.name: percentile(m.value(point).item(), drawn.get(m.name, ()))
+                for m in self.metrics
+            },
+            {
+                label: {name: estimate(name, i) for name in BY_LABEL}
                 for i, label in enumerate(self.classes)
             },
         )
@@ -182,7 +220,3 @@ class Multilabel:
         signs = np.where(labels == PRESENT, -1.0, 1.0)
         losses = np.logaddexp(0.0, signs * values)
         return LabelPredictions(labels, probabilities, losses, self.decide(probabilities, points))
-
-
-def _estimate(value: float, draws: Sequence[Floats], label: int) -> Estimate:
-    return percentile(value, [block[:, label] for block in draws])

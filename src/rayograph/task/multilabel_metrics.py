@@ -12,6 +12,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from rayograph.task.calibration import calibration_error
 from rayograph.task.labels import ABSENT, PRESENT, Labels
 from rayograph.task.metric import PERCENT, Floats, Metric
 from rayograph.task.multiclass_metrics import areas, ratio
@@ -81,6 +82,15 @@ def _brier(r: ResampledLabels) -> Floats:
     return ratio(r.weights @ errors, r.weights @ r.known)
 
 
+def _ece(r: ResampledLabels) -> Floats:
+    columns = zip(r.positive.T, r.of.probabilities.T, r.known.T.astype(np.bool_), strict=True)
+    found = [
+        calibration_error(truth[known], score[known], r.weights[:, known])
+        for truth, score, known in columns
+    ]
+    return np.stack(found, axis=1)
+
+
 def _macro(by_label: Callable[[ResampledLabels], Floats]) -> Callable[[ResampledLabels], Floats]:
     return lambda r: defined_mean(by_label(r))
 
@@ -92,7 +102,9 @@ BY_LABEL: dict[str, Callable[[ResampledLabels], Floats]] = {
     "specificity": lambda r: 1 - ratio(r.flagged - r.found, r.rest),
     "f1": lambda r: ratio(2 * r.found, np.where(r.support > 0, r.support + r.flagged, 0)),
     "brier": _brier,
+    "ece": _ece,
 }
+PROPORTIONS: dict[str, int] = {"sensitivity": PRESENT, "specificity": ABSENT}  # of these samples
 METRICS = (
     Metric("auroc", "AUROC", _macro(BY_LABEL["auroc"])),
     Metric("average_precision", "average precision", _macro(BY_LABEL["average_precision"])),
@@ -102,5 +114,6 @@ METRICS = (
     Metric("hamming_accuracy", "Hamming accuracy", _hamming, style=PERCENT),
     Metric("exact_match", "exact match", _exact, style=PERCENT),
     Metric("brier", "Brier score", _macro(BY_LABEL["brier"]), better="lower"),
+    Metric("ece", "calibration error", _macro(BY_LABEL["ece"]), better="lower", bounds=False),
     Metric("loss", "loss", _loss, better="lower", style="{:.4f}"),
 )

@@ -7,11 +7,10 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from rayograph.task.estimate import NORMAL, Estimate, multiplicities, percentile
+from rayograph.task.estimate import NORMAL, RESAMPLES, Estimate, multiplicities, percentile
 from rayograph.task.metric import Floats
 
 Bools = npt.NDArray[np.bool_]
-RESAMPLES = 2000
 FEW = 25  # discordant pairs, below which McNemar's test is the exact one
 
 

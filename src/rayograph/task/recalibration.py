@@ -10,7 +10,7 @@ import numpy.typing as npt
 from rayograph.task.estimate import CONFIDENCE, Estimate
 from rayograph.task.labels import ABSENT, MISSING, PRESENT, Labels
 from rayograph.task.metric import Floats, Metric
-from rayograph.task.operating import OperatingPoints
+from rayograph.task.operating import OperatingPoints, Rule
 
 if TYPE_CHECKING:
     from rayograph.task import Task
@@ -145,16 +145,17 @@ def gains(
     logits: Floats,
     patients: Sequence[str],
     points: OperatingPoints,
+    by: Rule,
     sizes: Sequence[int] = SIZES,
     repetitions: int = REPETITIONS,
     seed: int = 0,
 ) -> list[Gain]:
     """What recalibration and a new threshold would give, fitted to some films of n.
 
-    Each time some films are chosen, patient by patient; scale, biases and the threshold (Youden's)
-    are fitted to these and judged on the others. Sizes of more than half of the films are left out.
-    The first entry is the model as it is. Where the chosen films suggest no threshold (they are all
-    of one kind), the stored one stays.
+    Each time some films are chosen, patient by patient; scale, biases and the threshold (`by` the
+    rule) are fitted to these and judged on the others. Sizes of more than half of the films are
+    left out. The first entry is the model as it is. Where the chosen films suggest no threshold
+    (they are all of one kind), the stored one stays.
     """
     found = [Gain(0, 1, _judge(task, labels, logits, logits, points))]
     for size in sizes:
@@ -166,7 +167,7 @@ def gains(
             if not rest.any():
                 continue
             again = fit(task, labels[chosen], logits[chosen])(logits)
-            own = _kept(task.operating_points(labels[chosen], logits[chosen]), points)
+            own = _kept(task.operating_points(labels[chosen], logits[chosen], by), points)
             rows.append(_judge(task, labels[rest], logits[rest], again[rest], own))
         if rows:
             found.append(Gain(size, len(rows), _summed(rows)))

@@ -17,6 +17,7 @@ from rayograph.runs import history
 from rayograph.runs.card import ModelCard
 from rayograph.runs.checkpoint import Sums
 from rayograph.runs.folder import RunFolder
+from rayograph.task import operating
 from rayograph.train import losses, optim
 from rayograph.train.clock import PARTS, Clock
 from rayograph.train.device import prefetch
@@ -218,6 +219,7 @@ class Trainer:
             return validate(
                 self.state.model, self.dataset, self.transform, self.world,
                 self.watchdog.alive, f"epoch {self.state.epoch + 1}, validation",
+                operating.rule(self.config.train.operating_point, "train.operating_point"),
             )  # fmt: skip
 
     def _build(self) -> nn.Module:
@@ -237,6 +239,8 @@ class Trainer:
             recipe=manifest.recipe,
             transform=self.spec,
             operating_points=found.operating_points,
+            operating_rule=self.config.train.operating_point,
+            temperature=found.temperature,
             dataset=self.dataset.uri,
             fingerprint=manifest.fingerprint,
             fold=self.dataset.fold,

@@ -11,16 +11,21 @@ from rayograph.data.dataset import Dataset
 from rayograph.data.transforms import Transform
 from rayograph.errors import Diverged
 from rayograph.evaluate import inference
-from rayograph.task import OperatingPoints
+from rayograph.task import OperatingPoints, Rule
+from rayograph.task.calibration import calibrated
 from rayograph.train.world import World
 
 
 @dataclass(frozen=True)
 class Validation:
-    """Each metric (NaN if undefined), and the operating points that the split suggests."""
+    """Each metric of the network's own logits (NaN if undefined), and what the split suggests.
+
+    That is a temperature, and the operating points of the probabilities that it gives.
+    """
 
     metrics: Mapping[str, float]
     operating_points: OperatingPoints
+    temperature: float = 1.0
 
 
 def validate(
@@ -30,6 +35,7 @@ def validate(
     world: World,
     alive: Callable[[], None],
     where: str,
+    rule: Rule,
 ) -> Validation:
     """Judge every validation sample once; `Diverged`, saying `where`, if the model returns NaN."""
     own = inference.logits(
@@ -45,4 +51,6 @@ def validate(
         found = dataset.task.quick(labels, values.astype(np.float64))
     except ValueError as error:
         raise Diverged(f"{where}: {error}") from None
-    return Validation(found, dataset.task.operating_points(labels, values))
+    temperature = dataset.task.temperature(labels, values)
+    cooled = calibrated(values, temperature).astype(np.float64)
+    return Validation(found, dataset.task.operating_points(labels, cooled, rule), temperature)
