@@ -1,32 +1,19 @@
 """Temperature, calibration error and the share of a group: against plain code and worked cases."""
 
-import csv
-import json
-import math
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rayograph.config import PackOptions, RunConfig
 from rayograph.errors import UserError
-from rayograph.pack import phantom
-from rayograph.runs import card as cards
-from rayograph.runs.evaluations import restored
-from rayograph.runs.folder import RunFolder
 from rayograph.task import predictive
 from rayograph.task.calibration import calibrated, calibration_error
 from rayograph.task.estimate import proportion, score_interval, wilson
 from rayograph.task.multiclass import Multiclass
 from rayograph.task.multilabel import Multilabel
 from rayograph.task.operating import chosen, rule
-from rayograph.train import local
-from rayograph.train.stops import deaf
-from tests.conftest import packing, rayograph
-from tests.unit.test_external import SMALL
 
 TWO = Multiclass(["normal", "finding"])
 
@@ -182,69 +169,3 @@ def test_25_000_films_and_2_000_resamples_take_less_than_ten_seconds_of_a_core()
     found = TWO.evaluate(labels, logits, [str(i // 2) for i in range(25_000)], (0.5,))
     assert time.process_time() - start < 10
     assert found.metrics["auroc"].bounded
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    folder = tmp_path_factory.mktemp("calibrated")
-    phantom.write(folder / "films", 400, seed=4, size=32)
-    options = PackOptions(size=32, patient_pattern=phantom.PATIENT_PATTERN)
-    data = packing(folder / "films", folder / "packed", options)
-    words = [f"data.uri={data.uri}", f"run.storage={folder / 'runs'}", *SMALL]
-    words.append("train.operating_point=sensitivity=0.9")
-    return local.run(RunConfig.load(None, words), lambda _row: None, deaf)
-
-
-def test_a_model_keeps_its_temperature_and_rule_and_a_user_chooses_anew(
-    run: RunFolder, tmp_path: Path
-) -> None:
-    card = cards.read(run.best_model)
-    assert card.operating_rule == "sensitivity=0.9"
-    assert card.temperature > 0
-    assert "is the highest of sensitivity 0.9 or more" in cards.page(card)
-    done = rayograph("evaluate", run.uri, "--split", "val", "--json")
-    found = json.loads(done.stdout)
-    row = run.history()[card.epoch - 1]
-    for name in ("loss", "brier", "ece"):
-        before = found["calibration"]["before"][name]
-        assert before == pytest.approx(row[f"val_{name}"], abs=1e-5)
-        assert found["metrics"][name]["value"] == found["calibration"]["after"][name]
-    assert found["calibration"]["after"]["loss"] <= found["calibration"]["before"]["loss"] + 1e-6
-    assert found["metrics"]["sensitivity_at_threshold"]["value"] >= 0.9
-    assert found["metrics"]["ece"]["low"] is None
-
-    words = ("--point", "specificity=0.9", "--prevalence", "0.05", "--require", "ece<=1")
-    done = rayograph("evaluate", run.uri, *words)
-    assert done.returncode == 0, done.stderr
-    assert "which is the lowest of specificity 0.9 or more on the validation" in done.stdout
-    kept = restored(run.uri, "test")
-    assert kept is not None
-    assert kept.operating_rule == "specificity=0.9"
-    (name,) = kept.chosen_on
-    assert kept.chosen_on[name]["specificity"]["value"] >= 0.9
-    assert kept.predictive[name][0]["prevalence"] == 0.05
-    assert rayograph("report", run.uri).returncode == 0
-    page = (Path(run.uri) / "report.html").read_text()
-    assert "How the threshold travels" in page
-    assert "Predictive values" in page
-
-    exported, predicted = tmp_path / "m.onnx", tmp_path / "p.csv"
-    assert rayograph("export", run.uri, str(exported)).returncode == 0
-    films = Path(run.uri).parents[1] / "films"
-    assert rayograph("predict", run.uri, str(films), str(predicted)).returncode == 0
-    rows = csv.DictReader(predicted.read_text().splitlines())
-    said = {row["source"].rsplit("/", 1)[-1]: float(row[f"p_{name}"]) for row in rows}
-    positive = TWO.probabilities(kept.arrays()[1])[:, 1]
-    sources = kept.predictions.column("source").to_pylist()
-    for source, score in zip(sources, positive, strict=True):
-        assert math.isclose(said[source.rsplit("/", 1)[-1]], score, abs_tol=1e-4)
-
-
-def test_what_cannot_be_chosen_is_said(run: RunFolder) -> None:
-    for words, told in (
-        (("--point", "best"), "no rule; write youden"),
-        (("--prevalence", "2"), "a share above 0 and below 1"),
-    ):
-        done = rayograph("evaluate", run.uri, *words)
-        assert done.returncode != 0
-        assert told in done.stderr
