@@ -42,4 +42,6 @@ def told(found: Mapping[str, Any]) -> str:
     table = grid(first, *others)
     for row in shown.rows(found):
         table.add_row(*row)
-    return lines([shown.opening(found), table, *shown.notes(found), shown.verdict(found)], WIDTH)
+    return lines(
+        [shown.opening(found), table, *shown.notes(found), shown.verdict(found)], WIDTH + 20
+    )

@@ -25,7 +25,7 @@ from rayograph.task.metric import Floats
 
 NAME, SPLIT, METRIC = "audit", "test", "auroc"
 FILE, THUMBNAIL, BORDER, OUTSIDE, INSIDE = "metadata", "thumbnail", "border", "outside", "inside"
-BLIND = (FILE, THUMBNAIL, BORDER, OUTSIDE)  # what sees no anatomy, or hardly any
+BLIND = (FILE, BORDER, OUTSIDE)  # what sees no anatomy, or hardly any; a thumbnail sees it coarsely
 CHANCE = 0.5
 SHARE = 0.8  # of the way from chance to the model's AUROC
 RESAMPLES = 1000  # and seed 0, as `evaluate` draws: the model's interval is the one it prints

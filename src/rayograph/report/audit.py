@@ -36,7 +36,7 @@ def view(found: Document) -> Mapping[str, Any]:
 
 
 def doubts(found: Document) -> Sequence[str]:
-    """The verdict, where a baseline comes close or a label can be told without anatomy."""
+    """The verdict, where a baseline without anatomy comes close, also for a single label."""
     return [verdict(found)] if _close(found) or _labels(found) else []
 
 
@@ -60,8 +60,9 @@ def rows(found: Document) -> Iterator[list[str]]:
             continue
         share = NONE if each["share"] is None else f"{100 * each['share']:.0f}{UNIT}"
         decided = {True: "yes", False: "no", None: "not known"}[each["close"]]
+        told = "" if name == "inside" else decided  # which sees the anatomy: no baseline
         lead = _interval(each["lead"])
-        yield [title, _interval(each["auroc"]), lead, share, decided if each["blind"] else ""]
+        yield [title, _interval(each["auroc"]), lead, share, told]
 
 
 def notes(found: Document) -> list[str]:
@@ -73,8 +74,9 @@ def notes(found: Document) -> list[str]:
     frame = f"{100 * found['frame']:.0f}{UNIT}"
     return [
         told,
-        "A thumbnail shows how bright each region is, so a disease that changes a whole lung "
-        "shows in it too; a border can hold shoulders, arms and collimation.",
+        "A thumbnail sees the anatomy coarsely, and so a disease that changes a large part of a "
+        "lung: it is shown for comparison and counts for no verdict. A border can hold shoulders, "
+        "arms and collimation, and the foot of the lungs.",
         f"Masked is a fixed box, all but {frame} at each side, filled with the film's mean gray: "
         "it is not fitted to the lungs, and lung may lie outside it. The model never saw films "
         "like these: a low AUROC does not clear it.",
@@ -91,11 +93,6 @@ def verdict(found: Document) -> str:
     if near:
         own = written("auroc", found["auroc"]["value"])
         told = "; ".join(f"{NAMES[name]} {_interval(each['auroc'])}" for name, each in near.items())
-        if [*near] == ["thumbnail"]:
-            return (
-                f"Coarse brightness is nearly enough: {told}, the model {own}. That is a shortcut "
-                "(exposure, crop, who was filmed) where the disease does not change a whole lung."
-            )
         return (
             "Shortcut possible: with no anatomy to see, or hardly any, AUROC comes close to the "
             f"model's {own}: {told}. The model may have learned this instead of the disease; judge "
@@ -108,13 +105,18 @@ def verdict(found: Document) -> str:
         names = sorted({label for labels in single.values() for label in labels})
         return (
             f"Shortcut possible for single labels: {', '.join(names)} can be told about as well "
-            f"with hardly any anatomy to see ({', '.join(single)}). Over all labels no baseline comes "
-            "close."
+            f"with hardly any anatomy to see ({', '.join(single)}). Over all labels no baseline "
+            "comes close."
         )
-    return (
-        "No baseline comes close to the model. Shortcuts that these cannot see, "
-        "such as devices inside the chest, are not ruled out."
+    coarse = found["baselines"]["thumbnail"]
+    also = (
+        f" An 8 × 8 thumbnail does ({_interval(coarse['auroc'])}): these labels need little "
+        "detail, and whether it sees disease or exposure cannot be told."
     )
+    return (
+        "No baseline without anatomy comes close to the model. Shortcuts that these cannot see, "
+        "such as devices inside the chest, are not ruled out."
+    ) + (also if coarse["close"] else "")
 
 
 def _close(found: Document) -> dict[str, Document]:
@@ -138,10 +140,11 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _interval(own: Document) -> str:
-    value = written("auroc", own["value"])
-    if own["value"] is None or own["low"] is None:
-        return value
-    return f"{value} ({own['low']:.3f} to {own['high']:.3f})"
+    value, low, high = (
+        written("auroc", None if each is None else round(each, 3) + 0.0)  # -0.000 is 0.000
+        for each in (own["value"], own["low"], own["high"])
+    )
+    return value if own["low"] is None else f"{value} ({low} to {high})"
 
 
 def _forest(found: Document) -> str | None:
