@@ -112,6 +112,8 @@ def test_nothing_is_flagged_where_only_the_anatomy_differs(tmp_path: Path) -> No
     assert found["baselines"]["thumbnail"]["auroc"]["low"] > 0.7, "it sees opacities, coarsely"
     assert shown.doubts(found) == []
     assert "No baseline without anatomy comes close" in shown.verdict(found)
+    found["auroc"]["low"] = 0.4
+    assert "not better than chance" in shown.verdict(found)
 
 
 @given(st.integers(16, 80), st.integers(0, 2**32 - 1))

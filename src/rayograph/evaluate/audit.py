@@ -19,7 +19,7 @@ from rayograph.evaluate.explain.gallery import judged
 from rayograph.evaluate.inference import BATCH
 from rayograph.evaluate.model import LoadedModel
 from rayograph.runs.evaluations import Evaluation
-from rayograph.task import Labels, Task, paired
+from rayograph.task import ABSENT, PRESENT, Labels, Task, paired
 from rayograph.task.estimate import Estimate, percentile
 from rayograph.task.metric import Floats
 
@@ -28,6 +28,7 @@ FILE, THUMBNAIL, BORDER, OUTSIDE, INSIDE = "metadata", "thumbnail", "border", "o
 BLIND = (FILE, BORDER, OUTSIDE)  # what sees no anatomy, or hardly any; a thumbnail sees it coarsely
 CHANCE = 0.5
 SHARE = 0.8  # of the way from chance to the model's AUROC
+FEWEST = 10  # films with a label, and without it, below which that label alone is not decided
 RESAMPLES = 1000  # and seed 0, as `evaluate` draws: the model's interval is the one it prints
 
 
@@ -76,6 +77,7 @@ def audit(model_uri: str, run: str | None, data: str | None) -> dict[str, Any]:
         "columns": asdict(columns),
         "frame": features.frame(dataset.inputs.shape[0]) / dataset.inputs.shape[0],
         "share": SHARE,
+        "fewest": FEWEST,
         "baselines": {
             name: {
                 **asdict(first),
@@ -153,7 +155,9 @@ def _judge(
     judges = [_columns(task, labels, each) for each in logits]
     whole = np.stack([judge(np.ones((1, len(labels))))[0] for judge in judges])
     drawn = paired.bootstrap(judges, patients, RESAMPLES)
-    return [[*_beside(whole, drawn, row)] for row in range(len(logits))]
+    few = np.minimum((labels == PRESENT).sum(axis=0), (labels == ABSENT).sum(axis=0)) < FEWEST
+    undecided = np.concatenate([[False], few])[: whole.shape[1]]
+    return [[*_beside(whole, drawn, row, undecided)] for row in range(len(logits))]
 
 
 def _columns(task: Task, labels: Labels, logits: Floats) -> Callable[[Floats], Floats]:
@@ -171,12 +175,16 @@ def _columns(task: Task, labels: Labels, logits: Floats) -> Callable[[Floats], F
     return judge
 
 
-def _beside(whole: Floats, drawn: Floats, row: int) -> Iterator[Found]:
-    """One of those judged, [rows, columns] and [r, rows, columns], beside the first."""
+def _beside(whole: Floats, drawn: Floats, row: int, undecided: Any) -> Iterator[Found]:
+    """One of those judged, [rows, columns] and [r, rows, columns], beside the first.
+
+    `undecided` bool [columns] are of too few films.
+    """
     for column in range(whole.shape[1]):
         model, own = whole[0, column], whole[row, column]
         auroc = percentile(own, [drawn[:, row, column]])
         lead = paired.difference(own, model, drawn[:, [row, 0], column]).difference
         above = model > CHANCE and not np.isnan(own)
         share = float((own - CHANCE) / (model - CHANCE)) if above else None
-        yield Found(auroc, lead, share, close(auroc, lead, share))
+        near = None if undecided[column] else close(auroc, lead, share)
+        yield Found(auroc, lead, share, near)

@@ -19,6 +19,7 @@ NAMES = {
     "outside": "model, middle masked",
     "inside": "model, border masked",
 }
+CHANCE = 0.5  # AUROC
 _ROW = 19.0  # points
 
 
@@ -58,11 +59,17 @@ def rows(found: Document) -> Iterator[list[str]]:
         if each is None:
             yield [title, NONE, NONE, NONE, "not judged"]
             continue
-        share = NONE if each["share"] is None else f"{100 * each['share']:.0f}{UNIT}"
         decided = {True: "yes", False: "no", None: "not known"}[each["close"]]
         told = "" if name == "inside" else decided  # which sees the anatomy: no baseline
         lead = _interval(each["lead"])
-        yield [title, _interval(each["auroc"]), lead, share, told]
+        yield [title, _interval(each["auroc"]), lead, _way(each["share"]), told]
+
+
+def _way(share: float | None) -> str:
+    """How far a baseline gets from 0.5 to the model's AUROC."""
+    if share is None:
+        return NONE
+    return f"over 100{UNIT}" if share > 1 else f"{100 * max(share, 0):.0f}{UNIT}"
 
 
 def notes(found: Document) -> list[str]:
@@ -84,6 +91,7 @@ def notes(found: Document) -> list[str]:
             f"{title.capitalize()}, single labels that come close: {', '.join(labels)}."
             for title, labels in _labels(found).items()
         ),
+        *_undecided(found),
     ]
 
 
@@ -107,6 +115,11 @@ def verdict(found: Document) -> str:
             f"Shortcut possible for single labels: {', '.join(names)} can be told about as well "
             f"with hardly any anatomy to see ({', '.join(single)}). Over all labels no baseline "
             "comes close."
+        )
+    if found["auroc"]["low"] is not None and found["auroc"]["low"] <= CHANCE:
+        return (
+            f"The model itself is not better than chance for certain ({_interval(found['auroc'])}):"
+            " it has hardly learned anything, and the audit says nothing of a better one."
         )
     coarse = found["baselines"]["thumbnail"]
     also = (
@@ -133,6 +146,22 @@ def _labels(found: Document) -> dict[str, list[str]]:
         if each["blind"]
     }
     return {title: labels for title, labels in every.items() if labels}
+
+
+def _undecided(found: Document) -> Iterator[str]:
+    """Of several labels, what a decision on a single one is worth."""
+    border = found["baselines"]["border"]["labels"]
+    few = [label for label, own in border.items() if own["close"] is None]
+    if border:
+        yield (
+            f"Single labels are decided without correction for their number ({len(border)}): some "
+            "may come close by chance."
+        )
+    if few:
+        yield (
+            f"Not decided, with fewer than {found['fewest']} test films that have the label or "
+            f"that have it not: {', '.join(few)}."
+        )
 
 
 def _listed(names: Sequence[str]) -> str:
