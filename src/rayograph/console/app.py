@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import typer
 
 from rayograph.console import (
+    auditing,
     comparing,
     explaining,
     exporting,
@@ -38,6 +39,7 @@ for name, command in (
     ("export", exporting.export),
     ("explain", explaining.explain),
     ("suspects", explaining.suspects),
+    ("audit", auditing.audit),
     ("report", judging.report),
     ("doctor", looking.doctor),
     ("config", looking.config),

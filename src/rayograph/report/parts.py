@@ -6,7 +6,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from rayograph.report import external, gallery, looks, suspects
+from rayograph.report import audit, external, gallery, looks, suspects
 from rayograph.report.html import template
 
 Document = Mapping[str, Any]
@@ -27,6 +27,7 @@ class Part:
 
 
 PARTS: tuple[Part, ...] = (
+    Part("audit", "audit.html.j2", audit.view, audit.doubts),
     Part("external", "external.html.j2", external.view, external.doubts),
     Part("gallery", "gallery.html.j2", gallery.view, gallery.doubts),
     Part("suspects", "suspects.html.j2", suspects.view),
