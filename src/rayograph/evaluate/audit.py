@@ -29,7 +29,6 @@ BLIND = (FILE, BORDER, OUTSIDE)  # what sees no anatomy, or hardly any; a thumbn
 CHANCE = 0.5
 SHARE = 0.8  # of the way from chance to the model's AUROC
 FEWEST = 10  # films with a label, and without it, below which that label alone is not decided
-RESAMPLES = 1000  # and seed 0, as `evaluate` draws: the model's interval is the one it prints
 
 
 @dataclass(frozen=True)
@@ -145,7 +144,7 @@ class _Masks:
             for name, values in self.logits.items():
                 seen = torch.from_numpy(features.masked(films[part], middle=name == OUTSIDE))
                 inputs = self.model.transform.evaluate(seen.to(self.device))
-                values[rows[part]] = self.model.network(inputs).float().cpu().numpy()
+                values[rows[part]] = self.model.said(inputs)
 
 
 def _judge(
@@ -154,7 +153,7 @@ def _judge(
     """The model, first, and the baselines: each its AUROC, and of several labels each label's."""
     judges = [_columns(task, labels, each) for each in logits]
     whole = np.stack([judge(np.ones((1, len(labels))))[0] for judge in judges])
-    drawn = paired.bootstrap(judges, patients, RESAMPLES)
+    drawn = paired.bootstrap(judges, patients)
     few = np.minimum((labels == PRESENT).sum(axis=0), (labels == ABSENT).sum(axis=0)) < FEWEST
     undecided = np.concatenate([[False], few])[: whole.shape[1]]
     return [[*_beside(whole, drawn, row, undecided)] for row in range(len(logits))]
