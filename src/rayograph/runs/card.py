@@ -2,8 +2,9 @@
 
 import json
 from collections.abc import Mapping
+from typing import Annotated
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from rayograph import storage
 from rayograph import task as tasks
@@ -15,11 +16,18 @@ from rayograph.task import METRICS, OperatingPoints
 
 MODEL = "model.safetensors"  # its name in a checkpoint and in best/
 FORMAT = "rayograph-model-2"
+Limit = Annotated[float, Field(gt=0)]
+Probability = Annotated[float, Field(ge=0, le=1)]
 DAMAGED = (KeyError, TypeError, ValueError, RecursionError)  # what damaged JSON ends in
 
 
 class ModelCard(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
-    """What a model file's header says; `operating_points` were chosen on the validation split."""
+    """What a model file's header says; `operating_points` were chosen on the validation split.
+
+    So were `unlike`, the distances from which a sample is unlike its samples, by the name of what
+    they are measured in; and `band`, the probabilities of the second of two classes between which
+    a model abstains. Both are None where nothing chose them.
+    """
 
     model: ModelOptions
     task: TaskName
@@ -27,6 +35,8 @@ class ModelCard(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     recipe: Recipe
     transform: TransformSpec
     operating_points: OperatingPoints
+    unlike: dict[str, Limit] | None = None
+    band: tuple[Probability, Probability] | None = None
     dataset: str  # URI
     fingerprint: str
     fold: int | None = None  # the one that validated

@@ -11,33 +11,46 @@ from rayograph.data.dataset import Dataset
 from rayograph.data.transforms import Transform
 from rayograph.errors import Diverged
 from rayograph.evaluate import inference
-from rayograph.task import OperatingPoints
+from rayograph.evaluate.unlike import Bank, Unlike
+from rayograph.task import OperatingPoints, abstain
+from rayograph.task.abstain import Band
 from rayograph.train.world import World
 
 
 @dataclass(frozen=True)
 class Validation:
-    """Each metric (NaN if undefined), and the operating points that the split suggests."""
+    """Each metric (NaN if undefined), and the operating points that the split suggests.
+
+    On rank 0 also what tells samples that are unlike its own; None where it is too small.
+    """
 
     metrics: Mapping[str, float]
     operating_points: OperatingPoints
+    unlike: Unlike | None = None
+    band: Band | None = None
 
 
 def validate(
     model: nn.Module,
+    name: str,
     dataset: Dataset,
     transform: Transform,
     world: World,
     alive: Callable[[], None],
     where: str,
 ) -> Validation:
-    """Judge every validation sample once; `Diverged`, saying `where`, if the model returns NaN."""
-    own = inference.logits(
-        model, dataset, "val", transform, dataset.task.outputs,
-        world.device, world.rank, world.size, alive,
-    )  # fmt: skip
-    parts = (own.values, own.labels, own.seen)
-    values, labels, seen = (
+    """Judge every validation sample once; `Diverged`, saying `where`, if the model returns NaN.
+
+    `name` is the model's.
+    """
+    bank = Bank(model, name, dataset.split("val").rows)
+    with bank.views.listening():
+        own = inference.logits(
+            model, dataset, "val", transform, dataset.task.outputs,
+            world.device, world.rank, world.size, alive, bank.note,
+        )  # fmt: skip
+    parts = (own.values, own.labels, own.seen, bank.features, bank.grays)
+    values, labels, seen, features, grays = (
         world.sum(torch.from_numpy(part).to(world.device)).cpu().numpy() for part in parts
     )
     assert (seen == 1).all(), "a validation film was seen twice, or not at all"
@@ -45,4 +58,9 @@ def validate(
         found = dataset.task.quick(labels, values.astype(np.float64))
     except ValueError as error:
         raise Diverged(f"{where}: {error}") from None
-    return Validation(found, dataset.task.operating_points(labels, values))
+    points = dataset.task.operating_points(labels, values)
+    if world.rank:  # of a card only rank 0's counts
+        return Validation(found, points)
+    probabilities = dataset.task.probabilities(values.astype(np.float64))
+    band = abstain.chosen(dataset.task.pointed, labels, probabilities, points)
+    return Validation(found, points, Unlike.of(features, grays), band)
