@@ -66,7 +66,7 @@ def test_a_user_chooses_another_point_and_the_report_says_how_it_travels(run: Ru
 def test_every_way_to_a_probability_is_calibrated(run: RunFolder, tmp_path: Path) -> None:
     """A temperature of 3, which no probability of `evaluate`, `predict` and `export` may miss."""
     model = load(run.best_model, torch.device("cpu"))
-    card = model.card.model_copy(update={"temperature": 3.0})
+    card = model.card.model_copy(update={"temperature": 3.0, "unlike": None})
     place = tmp_path / "warm.safetensors"
     place.write_bytes(files.write(model.network.state_dict(), card.metadata()))
     plain, warm = (

@@ -87,7 +87,9 @@ def export(model_uri: str, out: str, kind: Kind, data: str | None) -> Export:
                 f"by {most:.2g}, more than {LIMIT:g}"
             )
         weights = f"{out}.safetensors"
-        storage.write(weights, files.write(model.network.state_dict(), model.card.metadata()))
+        beside = model.unlike.tensors() if model.unlike else {}
+        tensors = {**model.network.state_dict(), **beside}
+        storage.write(weights, files.write(tensors, model.card.metadata()))
         storage.upload(out, file)
         size = file.stat().st_size
     opset = graphs.OPSET if kind.name == "onnx" else None

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,7 @@ from rayograph.data import stream
 from rayograph.data.dataset import Dataset
 from rayograph.data.transforms import Transform
 
+Rows = npt.NDArray[np.int64]
 BATCH = 64  # samples per forward pass
 
 
@@ -41,10 +42,12 @@ def logits(
     rank: int = 0,
     world: int = 1,
     alive: Callable[[], None] = lambda: None,
+    note: Callable[[Rows, npt.NDArray[Any]], None] = lambda _rows, _inputs: None,
 ) -> Logits:
     """The logits of every world-th record batch of a split, in float32, without padding.
 
-    `alive` is called for each of them.
+    `alive` is called for each of them, `note` after each forward pass, with its rows and packed
+    inputs.
     """
     rows, classes = dataset.split(split).rows, len(dataset.manifest.classes)
     out = Logits(
@@ -60,6 +63,7 @@ def logits(
             part = slice(start, start + BATCH)
             inputs = transform.evaluate(torch.from_numpy(batch.inputs[part]).to(device))
             out.values[batch.rows[part]] = model(inputs).float().cpu().numpy()
+            note(batch.rows[part], batch.inputs[part])
         alive()
         out.labels[batch.rows] = batch.labels
         out.seen[batch.rows] += 1

@@ -12,6 +12,7 @@ from rayograph import storage
 from rayograph import task as tasks
 from rayograph.data import transforms
 from rayograph.data.transforms import Transform
+from rayograph.evaluate.unlike import Unlike
 from rayograph.models import files
 from rayograph.models.build import restored
 from rayograph.runs import card as cards
@@ -29,6 +30,7 @@ class LoadedModel:
     task: Task
     transform: Transform
     digest: str  # sha256 of the file
+    unlike: Unlike | None  # None where the model was not validated
 
     def said(self, inputs: torch.Tensor) -> npt.NDArray[np.float32]:
         """Its logits float32 [n, k], over its temperature, of what its transform made."""
@@ -45,7 +47,9 @@ def parse(data: bytes, uri: str, device: torch.device) -> LoadedModel:
     metadata, tensors = files.read(data, uri)
     card = cards.parse(metadata, uri)
     task = tasks.of(card.task, card.classes)
+    tensors, beside = files.parted(tensors)
     network = restored(card.model, card.transform.shape, task.outputs, tensors, uri)
     transform = transforms.build(card.transform)
     digest = hashlib.sha256(data).hexdigest()
-    return LoadedModel(network.eval().to(device), card, task, transform, digest)
+    unlike = Unlike.read(beside, card.unlike, uri) if card.unlike else None
+    return LoadedModel(network.eval().to(device), card, task, transform, digest, unlike)

@@ -14,7 +14,11 @@ from rayograph import task as tasks
 from rayograph.data.inputs import Samples
 from rayograph.data.recipe import ODD
 from rayograph.evaluate.model import LoadedModel
+from rayograph.evaluate.unlike import Views
 from rayograph.pack.sources import Original
+from rayograph.task import abstain
+
+DOUBTS = {"unlike": "unlike the training films", "abstain": "abstained"}  # columns, and their words
 
 
 @dataclass(frozen=True)
@@ -32,13 +36,29 @@ class PredictionChunk:
 @torch.inference_mode()
 def predict_chunk(model: LoadedModel, chunk: PredictionChunk) -> Any:
     """The rows of one chunk: a `pyarrow.Table`."""
-    logits = np.empty((0, model.task.outputs))
+    logits, distances = np.empty((0, model.task.outputs)), np.empty(0)
     seen = np.array(chunk.samples, np.float32).reshape(-1, *model.card.recipe.shape)
     if chunk.samples:
         device = next(model.network.parameters()).device
         inputs = model.transform.evaluate(torch.from_numpy(np.stack(chunk.samples)).to(device))
-        logits = model.said(inputs).astype(np.float64)
-    return _table(chunk, model, logits, model.card.recipe.odd(seen), chunk.errors)
+        views = Views(model.network, model.card.model.name)
+        with views.listening():
+            logits = model.said(inputs).astype(np.float64)
+        if model.unlike:
+            distances = model.unlike.distances(views.features(), chunk.samples)
+    doubts = _doubts(model, logits, distances) if model.unlike else {}
+    return _table(chunk, model, logits, {**doubts, **model.card.recipe.odd(seen)}, chunk.errors)
+
+
+def _doubts(
+    model: LoadedModel, logits: npt.NDArray[np.float64], distances: npt.NDArray[np.float64]
+) -> dict[str, npt.NDArray[Any]]:
+    """How far samples are from the known ones, if too far; whether that or the band says no."""
+    unlike = distances > 1
+    near = np.zeros(len(logits), bool)
+    if model.card.band and len(logits):
+        near = abstain.inside(model.task.probabilities(logits), model.card.band)
+    return {"distance": distances, "unlike": unlike, "abstain": unlike | near}
 
 
 def _table(
@@ -74,5 +94,10 @@ def counts(table: Any) -> dict[str, int]:
         for name in ODD
         if name in table.column_names
     }
+    told = {
+        said: table.column(name).to_pylist().count(True)
+        for name, said in DOUBTS.items()
+        if name in table.column_names
+    }
     unreadable = len(table) - table.column("error").null_count
-    return {**task.counts(table), **odd, "unreadable": unreadable}
+    return {**task.counts(table), **odd, **told, "unreadable": unreadable}

@@ -124,7 +124,7 @@ def _read(name: str, weights: str) -> dict[str, Tensor]:
         return _fetched(name, weights)
     data, place = storage.read(weights), f"model.weights={weights}"
     read = files.read(data, place)[1] if weights.endswith(".safetensors") else plain(data, place)
-    return dict(_tensors(read))
+    return files.parted(dict(_tensors(read)))[0]
 
 
 def _tensors(tree: Any, path: str = "", depth: int = 0) -> Iterator[tuple[str, Tensor]]:

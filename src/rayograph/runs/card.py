@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from typing import Annotated
 
 from pydantic import BaseModel, Field
 
@@ -16,6 +17,8 @@ from rayograph.task.operating import YOUDEN
 
 MODEL = "model.safetensors"  # its name in a checkpoint and in best/
 FORMAT = "rayograph-model-2"
+Limit = Annotated[float, Field(gt=0)]
+Probability = Annotated[float, Field(ge=0, le=1)]
 DAMAGED = (KeyError, TypeError, ValueError, RecursionError)  # what damaged JSON ends in
 
 
@@ -24,6 +27,9 @@ class ModelCard(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
 
     `temperature` and `operating_points` were chosen on the validation split; the points are
     probabilities of logits that are divided by the temperature, which is 1 where nothing chose it.
+    So were `unlike`, the distances from which a sample is unlike its samples, by the name of what
+    they are measured in; and `band`, the probabilities of the second of two classes between which
+    a model abstains. Both are None where nothing chose them.
     """
 
     model: ModelOptions
@@ -34,6 +40,8 @@ class ModelCard(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     operating_points: OperatingPoints
     operating_rule: str = YOUDEN  # that chose them
     temperature: float = Field(1.0, gt=0)  # the network's logits are divided by it
+    unlike: dict[str, Limit] | None = None
+    band: tuple[Probability, Probability] | None = None
     dataset: str  # URI
     fingerprint: str
     fold: int | None = None  # the one that validated

@@ -93,10 +93,11 @@ class Trainer:
         """
         with self.watchdog.watching():
             while not history.finished(self.state.history, self.config.train):
-                card = self.epoch(reporter)
+                due, found = self.epoch(reporter)
                 saved = None
-                if card is not None and self.world.rank == 0:
-                    saved = self.state.payload(card)
+                if due and self.world.rank == 0:
+                    beside = found.unlike.tensors() if found.unlike else None
+                    saved = self.state.payload(self._card(self.state.epoch, found), beside)
                 self.watchdog.alive()
                 reporter.report(self.state.history, saved)
             if self.world.rank == 0:
@@ -108,8 +109,8 @@ class Trainer:
         rows = self.split.batch_rows
         return order.plan(rows, train.batch_size, fingerprint, train.seed, epoch)
 
-    def epoch(self, reporter: Reporter) -> ModelCard | None:
-        """Train and validate one epoch; its checkpoint's card where one is due."""
+    def epoch(self, reporter: Reporter) -> tuple[bool, Validation]:
+        """Train and validate one epoch; whether a checkpoint is due, and what its card says."""
         began = time.perf_counter()
         number = self.state.epoch + 1
         row: Row = {"epoch": number, "lr": self._rate()}
@@ -122,7 +123,7 @@ class Trainer:
         last = history.finished(self.state.history, self.config.train)
         due = last or number % self.config.checkpoint.epochs == 0
         row["checkpoint"] = reporter.name(number) if due else None
-        return self._card(number, found) if due else None
+        return due, found
 
     def _rate(self) -> float:
         """The learning rate of the epoch's first step."""
@@ -217,7 +218,7 @@ class Trainer:
         self.world.same_buffers(self.state.model)
         with self.step.autocast():
             return validate(
-                self.state.model, self.dataset, self.transform, self.world,
+                self.state.model, self.config.model.name, self.dataset, self.transform, self.world,
                 self.watchdog.alive, f"epoch {self.state.epoch + 1}, validation",
                 operating.rule(self.config.train.operating_point, "train.operating_point"),
             )  # fmt: skip
@@ -241,6 +242,8 @@ class Trainer:
             operating_points=found.operating_points,
             operating_rule=self.config.train.operating_point,
             temperature=found.temperature,
+            unlike=found.unlike and found.unlike.limits,
+            band=found.band,
             dataset=self.dataset.uri,
             fingerprint=manifest.fingerprint,
             fold=self.dataset.fold,

@@ -39,8 +39,13 @@ class State:
     sums: Sums = field(default_factory=Sums)
     history: list[dict[str, Any]] = field(default_factory=list)
 
-    def payload(self, card: ModelCard) -> "CheckpointPayload":
-        """A copy of all this in main memory, as training goes on changing it."""
+    def payload(
+        self, card: ModelCard, beside: Mapping[str, torch.Tensor] | None = None
+    ) -> "CheckpointPayload":
+        """A copy of all this in main memory, as training goes on changing it.
+
+        The tensors `beside` are written beside the model's own.
+        """
         progress = {
             "epoch": self.epoch,
             "step": self.step,
@@ -52,7 +57,7 @@ class State:
             "versions": versions(),
         }
         return CheckpointPayload(
-            _copied(self.model.state_dict()),
+            _copied({**self.model.state_dict(), **(beside or {})}),
             _copied(self.optimizer.state_dict()),
             json.dumps(progress, indent=1),
             card,
@@ -71,7 +76,7 @@ class State:
     def load_weights(self, uri: str, steps: int) -> None:
         """Take weights and moments from the checkpoint at `uri`, and stay where the run is."""
         place = storage.join(uri, MODEL)
-        _, tensors = files.read(storage.fetch(place), place)
+        tensors, _ = files.parted(files.read(storage.fetch(place), place)[1])
         try:
             self.model.load_state_dict(tensors)
         except RuntimeError:

@@ -11,7 +11,9 @@ from rayograph.data.dataset import Dataset
 from rayograph.data.transforms import Transform
 from rayograph.errors import Diverged
 from rayograph.evaluate import inference
-from rayograph.task import OperatingPoints, Rule
+from rayograph.evaluate.unlike import Bank, Unlike
+from rayograph.task import OperatingPoints, Rule, abstain
+from rayograph.task.abstain import Band
 from rayograph.task.calibration import calibrated
 from rayograph.train.world import World
 
@@ -20,16 +22,20 @@ from rayograph.train.world import World
 class Validation:
     """Each metric of the network's own logits (NaN if undefined), and what the split suggests.
 
-    That is a temperature, and the operating points of the probabilities that it gives.
+    That is a temperature, and the operating points of the probabilities that it gives. On rank 0
+    also what tells samples that are unlike its own, None where it is too small, and the band.
     """
 
     metrics: Mapping[str, float]
     operating_points: OperatingPoints
     temperature: float = 1.0
+    unlike: Unlike | None = None
+    band: Band | None = None
 
 
 def validate(
     model: nn.Module,
+    name: str,
     dataset: Dataset,
     transform: Transform,
     world: World,
@@ -37,13 +43,18 @@ def validate(
     where: str,
     rule: Rule,
 ) -> Validation:
-    """Judge every validation sample once; `Diverged`, saying `where`, if the model returns NaN."""
-    own = inference.logits(
-        model, dataset, "val", transform, dataset.task.outputs,
-        world.device, world.rank, world.size, alive,
-    )  # fmt: skip
-    parts = (own.values, own.labels, own.seen)
-    values, labels, seen = (
+    """Judge every validation sample once; `Diverged`, saying `where`, if the model returns NaN.
+
+    `name` is the model's.
+    """
+    bank = Bank(model, name, dataset.split("val").rows)
+    with bank.views.listening():
+        own = inference.logits(
+            model, dataset, "val", transform, dataset.task.outputs,
+            world.device, world.rank, world.size, alive, bank.note,
+        )  # fmt: skip
+    parts = (own.values, own.labels, own.seen, bank.features, bank.grays)
+    values, labels, seen, features, grays = (
         world.sum(torch.from_numpy(part).to(world.device)).cpu().numpy() for part in parts
     )
     assert (seen == 1).all(), "a validation film was seen twice, or not at all"
@@ -53,4 +64,8 @@ def validate(
         raise Diverged(f"{where}: {error}") from None
     temperature = dataset.task.temperature(labels, values)
     cooled = calibrated(values, temperature).astype(np.float64)
-    return Validation(found, dataset.task.operating_points(labels, cooled, rule), temperature)
+    points = dataset.task.operating_points(labels, cooled, rule)
+    if world.rank:  # of a card only rank 0's counts
+        return Validation(found, points, temperature)
+    band = abstain.chosen(dataset.task.pointed, labels, dataset.task.probabilities(cooled), points)
+    return Validation(found, points, temperature, Unlike.of(features, grays), band)
