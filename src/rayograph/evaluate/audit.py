@@ -14,7 +14,7 @@ from rayograph.errors import Failure, UserError
 from rayograph.evaluate import audit_features as features
 from rayograph.evaluate import mapping as mappings
 from rayograph.evaluate.audit_features import Columns, Films
-from rayograph.evaluate.evaluation import _opened
+from rayograph.evaluate.evaluation import opened
 from rayograph.evaluate.explain.gallery import judged
 from rayograph.evaluate.inference import BATCH
 from rayograph.evaluate.model import LoadedModel
@@ -52,7 +52,7 @@ def audit(model_uri: str, run: str | None, data: str | None) -> dict[str, Any]:
     The model's own logits are those that the `run` keeps; else it is judged now, which is a look at
     the test films. `UserError` of a model of records, and of a dataset without training films.
     """
-    model, dataset = _opened(model_uri, data)
+    model, dataset = opened(model_uri, data)
     if dataset.manifest.inputs.kind != "image":
         raise UserError(f"{dataset.uri}: an audit needs films, this dataset has records")
     dataset.split("train")  # raises, before anything is predicted

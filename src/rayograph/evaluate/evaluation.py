@@ -59,7 +59,7 @@ def evaluate(
     the model does not know, and `Failure` where a film is missing from the predictions or is in
     them twice, or where the model returns NaN.
     """
-    model, dataset = _opened(model_uri, data)
+    model, dataset = opened(model_uri, data)
     kept = None
     if how.point is not None:
         home = points.home(model, model_uri)
@@ -88,16 +88,16 @@ def together(
     Each one's probabilities are by its own temperature.
     Their operating points are the mean of those that each was given on its own validation films.
     """
-    opened = [_opened(uri, data) for uri in models]
-    (first, dataset), task = opened[0], opened[0][0].task
+    those = [opened(uri, data) for uri in models]
+    (first, dataset), task = those[0], those[0][0].task
     if split != "test" and dataset.manifest.fingerprint == first.card.fingerprint:
         raise UserError(f"{name}: each model has another {split} split; judge them on `test`")
-    said = [_logits(model, dataset, split, how) for model, _ in opened]
+    said = [_logits(model, dataset, split, how) for model, _ in those]
     mean = np.mean([task.probabilities(each.values.astype(np.float64)) for each in said], axis=0)
-    mean_points = _mean_points([model.card.operating_points for model, _ in opened])
+    mean_points = _mean_points([model.card.operating_points for model, _ in those])
     card = first.card.model_copy(update={"operating_points": mean_points, "temperature": 1.0})
     values = replace(said[0], values=task.logits(mean).astype(np.float32))
-    digests = "".join(model.digest for model, _ in opened)
+    digests = "".join(model.digest for model, _ in those)
     first = replace(first, card=card, digest=hashlib.sha256(digests.encode()).hexdigest())
     found = _judged(name, first, dataset, split, how, values)
     return replace(
@@ -145,11 +145,12 @@ def each(
     """Every checkpoint on a split, as the paper did it; choosing one by it would be cheating."""
     for place in places.values():
         uri = storage.join(place, MODEL)
-        model, dataset = _opened(uri, data)
+        model, dataset = opened(uri, data)
         yield _judged(uri, model, dataset, split, how)
 
 
-def _opened(model_uri: str, data: str | None) -> tuple[LoadedModel, Dataset]:
+def opened(model_uri: str, data: str | None) -> tuple[LoadedModel, Dataset]:
+    """A model, and `data` or the dataset that it was trained on; `UserError` if they do not fit."""
     model = load(model_uri, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     card = model.card
     dataset = Dataset.open(data or card.dataset)

@@ -12,7 +12,7 @@ from rayograph import storage
 from rayograph import task as tasks
 from rayograph.data import transforms
 from rayograph.data.transforms import Transform
-from rayograph.evaluate.unlike import Unlike
+from rayograph.evaluate.unlike import Unlike, Views
 from rayograph.models import files
 from rayograph.models.build import restored
 from rayograph.runs import card as cards
@@ -51,5 +51,8 @@ def parse(data: bytes, uri: str, device: torch.device) -> LoadedModel:
     network = restored(card.model, card.transform.shape, task.outputs, tensors, uri)
     transform = transforms.build(card.transform)
     digest = hashlib.sha256(data).hexdigest()
-    unlike = Unlike.read(beside, card.unlike, uri) if card.unlike else None
+    unlike = None
+    if card.unlike:
+        width = Views(network, card.model.name).width
+        unlike = Unlike.read(beside, card.unlike, width, uri)
     return LoadedModel(network.eval().to(device), card, task, transform, digest, unlike)

@@ -18,7 +18,7 @@ from rayograph.data.dataset import Dataset
 from rayograph.errors import UserError
 from rayograph.evaluate import evaluation
 from rayograph.evaluate.adjusted import adjusted
-from rayograph.evaluate.evaluation import _opened
+from rayograph.evaluate.evaluation import opened
 from rayograph.evaluate.explain import gallery, pictures
 from rayograph.runs.evaluations import Evaluation
 from rayograph.task import ABSENT, PRESENT, Labels, Task
@@ -77,7 +77,7 @@ def of_run(model: str, run: str | None) -> Ranking:
 
     What the run keeps of it is taken; a new prediction of the test films is a look, which counts.
     """
-    _, dataset = _opened(model, None)
+    _, dataset = opened(model, None)
     splits = [name for name in ("val", "test") if name in dataset.splits]
     splits = [name for name in splits if _rows(dataset, name)]
     if not splits:

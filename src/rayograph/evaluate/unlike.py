@@ -111,12 +111,18 @@ class Unlike:
 
     @classmethod
     def read(
-        cls, tensors: Mapping[str, Tensor], limits: Mapping[str, float], place: str
+        cls, tensors: Mapping[str, Tensor], limits: Mapping[str, float], width: int, place: str
     ) -> "Unlike":
-        """From a file's tensors; `UserError`, naming its place, where they are not such."""
-        if unknown := [name for name in limits if name not in SPACES]:
+        """From a file's tensors, of features [n, width].
+
+        `UserError`, naming its place, where they are not such.
+        """
+        widths = {"features": width, "grays": grays.WIDTH}
+        if unknown := [name for name in limits if name not in widths]:
             raise UserError(f"{place}: no distance is measured in {one_line(unknown[0])}")
-        return cls({name: (_read(tensors, name, place), limits[name]) for name in limits})
+        return cls(
+            {name: (_read(tensors, name, widths[name], place), limits[name]) for name in limits}
+        )
 
     def distances(self, features: Floats32, inputs: Sequence[npt.NDArray[np.generic]]) -> Floats:
         """The larger distance of each sample over its limit: above 1 it is unlike; float64 [n]."""
@@ -130,12 +136,13 @@ class Unlike:
         return np.asarray(np.max(ratios, axis=0))
 
 
-def _read(tensors: Mapping[str, Tensor], name: str, place: str) -> Gaussian:
+def _read(tensors: Mapping[str, Tensor], name: str, width: int, place: str) -> Gaussian:
     parts = [tensors.get(f"{UNLIKE}{name}.{part}") for part in ("mean", "axes", "variances")]
     mean, axes, variances = (
         np.zeros(0, np.float32) if part is None else part.numpy() for part in parts
     )
-    fit = axes.ndim == 2 and mean.shape == axes.shape[1:] and len(variances) == len(axes) + 1
+    fit = axes.ndim == 2 and mean.shape == (width,) == axes.shape[1:]
+    fit = fit and len(variances) == len(axes) + 1
     if not fit or not all(each.dtype == np.float32 for each in (mean, axes, variances)):
         raise UserError(f"{place}: {UNLIKE}{name} is damaged; take the file as it was written")
     return Gaussian(mean, axes, variances)

@@ -13,7 +13,7 @@ from rayograph.data.inputs import Samples
 from rayograph.errors import UserError, one_line
 from rayograph.evaluate import evaluation
 from rayograph.evaluate.compare import is_of
-from rayograph.evaluate.evaluation import _opened
+from rayograph.evaluate.evaluation import opened
 from rayograph.evaluate.explain import choice, pictures, randomised
 from rayograph.evaluate.explain.choice import Group
 from rayograph.evaluate.explain.maps import (
@@ -52,7 +52,7 @@ def gallery(model_uri: str, run: str | None, data: str | None, asked: Asked) -> 
     they are made, see `judged`. `UserError` of a model of records, of a film that is not in the
     split, a label that the model does not know, and a layer without feature maps.
     """
-    model, dataset = _opened(model_uri, data)
+    model, dataset = opened(model_uri, data)
     cam_layer(model.card.model.name)  # raises, before anything is predicted
     if asked.label is not None and asked.label not in model.task.classes:
         known = one_line(", ".join(model.task.classes))
