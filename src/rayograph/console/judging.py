@@ -193,10 +193,8 @@ def report(run: str) -> None:
     }
     for name, text in pages.items():
         storage.write(storage.join(folder.uri, name), text.encode())
-    result(
-        f"report: {storage.join(folder.uri, 'report.html')}; "
-        "beside it MODEL_CARD.md and reporting.md"
-    )
+    say.print(f"written beside it: {', '.join([*pages][1:])}")
+    result(f"report: {storage.join(folder.uri, 'report.html')}")
 
 
 def model_of(uri: str) -> str:

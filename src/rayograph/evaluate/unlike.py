@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
+from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
 from rayograph.errors import UserError, one_line
@@ -125,14 +126,18 @@ class Unlike:
         )
 
     def distances(self, features: Floats32, inputs: Sequence[npt.NDArray[np.generic]]) -> Floats:
-        """The larger distance of each sample over its limit: above 1 it is unlike; float64 [n]."""
+        """The larger distance of each sample over its limit: above 1 it is unlike; float64 [n].
+
+        By one thread: the sums of several may differ in their last bit.
+        """
         views = {"features": features}
         if "grays" in self.spaces:
             views["grays"] = grays.statistics(np.stack(inputs).astype(np.uint8, copy=False))
-        ratios = [
-            gaussian.distances(views[name]) / limit
-            for name, (gaussian, limit) in self.spaces.items()
-        ]
+        with threadpool_limits(1, "blas"):
+            ratios = [
+                gaussian.distances(views[name]) / limit
+                for name, (gaussian, limit) in self.spaces.items()
+            ]
         return np.asarray(np.max(ratios, axis=0))
 
 
