@@ -12,10 +12,10 @@ from rayograph.data import index
 from rayograph.data.dataset import Dataset
 from rayograph.errors import Failure, UserError
 from rayograph.evaluate import audit_features as features
+from rayograph.evaluate import kept
 from rayograph.evaluate import mapping as mappings
 from rayograph.evaluate.audit_features import Columns, Films
 from rayograph.evaluate.evaluation import opened
-from rayograph.evaluate.explain.gallery import judged
 from rayograph.evaluate.inference import BATCH
 from rayograph.evaluate.model import LoadedModel
 from rayograph.runs.evaluations import Evaluation
@@ -49,14 +49,14 @@ def audit(model_uri: str, run: str | None, data: str | None) -> dict[str, Any]:
     """The audit as JSON; see docs/formats.md.
 
     Baselines are fitted on the training split and judged on the test split, which are read once.
-    The model's own logits are those that the `run` keeps; else it is judged now, which is a look at
-    the test films. `UserError` of a model of records, and of a dataset without training films.
+    The model's own logits are those that the `run` keeps, else it is judged now. `UserError` of a
+    model of records, and of a dataset without training films.
     """
     model, dataset = opened(model_uri, data)
     if dataset.manifest.inputs.kind != "image":
         raise UserError(f"{dataset.uri}: an audit needs films, this dataset has records")
     dataset.split("train")  # raises, before anything is predicted
-    found = judged(model_uri, run, data, SPLIT, NAME)
+    found = kept.judged([model_uri], model_uri, run, data, SPLIT, NAME)
     columns, logits = _baselines(model, dataset, found)
     labels, own = found.arrays()
     patients = found.predictions.column("patient_id").to_pylist()

@@ -7,11 +7,9 @@ from typing import Any
 import numpy as np
 
 from rayograph.errors import UserError
-from rayograph.evaluate import evaluation
+from rayograph.evaluate import kept
 from rayograph.evaluate.contest import Contest, Judge, contest
 from rayograph.evaluate.same import aligned, same_task
-from rayograph.runs import card as cards
-from rayograph.runs import evaluations
 from rayograph.runs.evaluations import Evaluation
 from rayograph.runs.folder import RunFolder
 from rayograph.task import Estimate, Metric, Task, paired
@@ -112,7 +110,9 @@ def compare(targets: Sequence[Target], data: str | None, split: str, metric: str
     look at the test split, which is recorded. `UserError` where the samples, their labels, their
     patients or the classes are not the same, or a model has no such metric.
     """
-    found = [_evaluation(each, data, split) for each in targets]
+    found = [
+        kept.judged(each.models, each.name, each.keeps, data, split, "compare") for each in targets
+    ]
     return of(targets, found, metric)
 
 
@@ -168,32 +168,6 @@ def of(targets: Sequence[Target], found: Sequence[Evaluation], metric: str) -> C
         if _only_seeds_differ(targets, found)
         else None,
     )
-
-
-def _evaluation(target: Target, data: str | None, split: str) -> Evaluation:
-    """What is kept of the same model, else what is found now; either is a look."""
-    if target.keeps is not None and data is None and len(target.models) == 1:
-        kept = evaluations.restored(target.keeps, split)
-        if kept is not None and is_of(kept, target.models[0]):
-            evaluations.look(target.keeps, kept, "compare")
-            return kept
-    if len(target.models) > 1:
-        found = evaluation.together(target.models, target.name, data, split)
-    else:
-        found = evaluation.evaluate(target.models[0], data, split)
-    if target.keeps is not None and found.fingerprint == found.trained_on:
-        evaluations.save(found, target.keeps, "compare")
-    else:
-        evaluations.look(target.keeps, found, "compare")
-    return found
-
-
-def is_of(kept: Evaluation, model: str) -> bool:
-    """Whether an evaluation is of the model that now lies there, wherever its run lay then."""
-    card = cards.read(model)
-    theirs = (card.epoch, card.fingerprint, card.classes, card.operating_points, card.temperature)
-    own = (kept.epoch, kept.trained_on, kept.classes, kept.operating_points, kept.temperature)
-    return theirs == own
 
 
 def _metric(task: Task, name: str, names: Sequence[str], found: Sequence[Evaluation]) -> Metric:

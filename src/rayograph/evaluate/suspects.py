@@ -16,10 +16,10 @@ from rayograph import task as tasks
 from rayograph.data import index, sampling
 from rayograph.data.dataset import Dataset
 from rayograph.errors import UserError
-from rayograph.evaluate import evaluation
+from rayograph.evaluate import evaluation, kept
 from rayograph.evaluate.adjusted import adjusted
 from rayograph.evaluate.evaluation import opened
-from rayograph.evaluate.explain import gallery, pictures
+from rayograph.evaluate.explain import pictures
 from rayograph.runs.evaluations import Evaluation
 from rayograph.task import ABSENT, PRESENT, Labels, Task
 from rayograph.task.metric import Floats
@@ -75,7 +75,7 @@ def of_folds(models: Sequence[str]) -> Ranking:
 def of_run(model: str, run: str | None) -> Ranking:
     """The validation and test films of one model.
 
-    What the run keeps of it is taken; a new prediction of the test films is a look, which counts.
+    What the run keeps of it is taken.
     """
     _, dataset = opened(model, None)
     splits = [name for name in ("val", "test") if name in dataset.splits]
@@ -85,9 +85,8 @@ def of_run(model: str, run: str | None) -> Ranking:
             f"{model}: its dataset has neither validation nor test films: there are no films that "
             "it was not trained on"
         )
-    return _ranked(
-        [gallery.judged(model, run, None, split, NAME) for split in splits], fold_models=False
-    )
+    found = [kept.judged([model], model, run, None, split, NAME) for split in splits]
+    return _ranked(found, fold_models=False)
 
 
 def _rows(dataset: Dataset, split: str) -> int:

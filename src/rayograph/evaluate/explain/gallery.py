@@ -11,8 +11,7 @@ from torch import Tensor
 from rayograph.data import sampling
 from rayograph.data.inputs import Samples
 from rayograph.errors import UserError, one_line
-from rayograph.evaluate import evaluation
-from rayograph.evaluate.compare import is_of
+from rayograph.evaluate import kept
 from rayograph.evaluate.evaluation import opened
 from rayograph.evaluate.explain import choice, pictures, randomised
 from rayograph.evaluate.explain.choice import Group
@@ -26,7 +25,6 @@ from rayograph.evaluate.explain.maps import (
     maps,
 )
 from rayograph.evaluate.model import LoadedModel
-from rayograph.runs import evaluations
 from rayograph.runs.evaluations import Evaluation
 from rayograph.task import ABSENT, MISSING, PRESENT, UNCERTAIN
 
@@ -49,7 +47,7 @@ def gallery(model_uri: str, run: str | None, data: str | None, asked: Asked) -> 
     """The gallery as JSON, with its pictures as data URIs; see docs/formats.md.
 
     The films are chosen by the predictions that the `run` keeps of this model; where it keeps none
-    they are made, see `judged`. `UserError` of a model of records, of a film that is not in the
+    they are made. `UserError` of a model of records, of a film that is not in the
     split, a label that the model does not know, and a layer without feature maps.
     """
     model, dataset = opened(model_uri, data)
@@ -57,7 +55,7 @@ def gallery(model_uri: str, run: str | None, data: str | None, asked: Asked) -> 
     if asked.label is not None and asked.label not in model.task.classes:
         known = one_line(", ".join(model.task.classes))
         raise UserError(f"--label {asked.label}: the model does not know it; it knows {known}")
-    found = judged(model_uri, run, data, asked.split)
+    found = kept.judged([model_uri], model_uri, run, data, asked.split, "explain")
     groups = _groups(model, found, asked)
     if not groups:
         raise UserError(f"{found.dataset}: no {asked.split} film has a label that is known")
@@ -84,26 +82,6 @@ def gallery(model_uri: str, run: str | None, data: str | None, asked: Asked) -> 
         "left_out": _left_out(model, groups, asked),
         "check": check,
     }
-
-
-def judged(
-    model_uri: str, run: str | None, data: str | None, split: str, command: str = "explain"
-) -> Evaluation:
-    """What a run keeps of this model on a split, or what is found now.
-
-    Of test films that is a look, by `command`; of the run's own dataset it is kept as `evaluate`
-    keeps it.
-    """
-    if run is not None and data is None:
-        kept = evaluations.restored(run, split)
-        if kept is not None and is_of(kept, model_uri):
-            return kept
-    found = evaluation.evaluate(model_uri, data, split)
-    if run is not None and split == "test" and found.fingerprint == found.trained_on:
-        evaluations.save(found, run, command)
-    else:
-        evaluations.look(run, found, command)
-    return found
 
 
 def without_pictures(document: Mapping[str, Any]) -> dict[str, Any]:
