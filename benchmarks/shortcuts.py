@@ -15,7 +15,7 @@ from PIL import Image
 
 from rayograph.config import PackOptions, RunConfig
 from rayograph.console import auditing
-from rayograph.evaluate import audit
+from rayograph.evaluate.audit.shortcuts import audit
 from rayograph.pack import phantom
 from rayograph.train import local
 from rayograph.train.stops import deaf
@@ -40,7 +40,7 @@ def main(work: Path) -> None:
             "train.batch_size=32",
         )  # fmt: skip
         run = local.run(RunConfig.load(None, words), lambda _row: None, deaf)
-        print(f"{name}\n{auditing.told(audit.audit(run.best_model, run.uri, None))}\n", flush=True)
+        print(f"{name}\n{auditing.told(audit(run.best_model, run.uri, None))}\n", flush=True)
 
 
 def dealt(source: Path, films: Path, *, at_random: bool) -> None:

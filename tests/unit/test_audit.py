@@ -16,7 +16,7 @@ from rayograph import task as tasks
 from rayograph.config import PackOptions, RunConfig
 from rayograph.console import auditing
 from rayograph.errors import UserError
-from rayograph.evaluate import audit, audit_features
+from rayograph.evaluate.audit import features, shortcuts
 from rayograph.pack import phantom, phantom_records
 from rayograph.report import audit as shown
 from rayograph.report.load import report_of
@@ -26,7 +26,8 @@ from rayograph.runs.folder import RunFolder
 from rayograph.task import Estimate
 from rayograph.train import local
 from rayograph.train.stops import deaf
-from tests.conftest import packing, rayograph
+from tests.conftest import packing
+from tests.small import trained
 
 FILMS = 260
 
@@ -42,16 +43,6 @@ def alike(folder: Path) -> None:
         film.save(folder / part / name / f"p{number:05}_1.png")
 
 
-def trained(place: Path, epochs: int = 1) -> RunFolder:
-    options = PackOptions(size=32, patient_pattern=phantom.PATIENT_PATTERN)
-    data = packing(place / "films", place / "packed", options)
-    words = (
-        f"data.uri={data.uri}", f"run.storage={place}", "data.image_size=32", "model.name=cnn",
-        "model.width=4", "model.depth=2", f"train.epochs={epochs}", "train.batch_size=26",
-    )  # fmt: skip
-    return local.run(RunConfig.load(None, words), lambda _row: None, deaf)
-
-
 def opacities(folder: Path) -> list[Path]:
     return sorted(folder.glob("*/opacity/*.png"))
 
@@ -65,7 +56,7 @@ def marked(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
         film = np.asarray(Image.open(path)).copy()
         film[:3, :3] = 255
         Image.fromarray(film).save(path)
-    return trained(place, epochs=3)
+    return trained(place, "train.epochs=3")
 
 
 def looks(run: RunFolder) -> int:
@@ -73,11 +64,12 @@ def looks(run: RunFolder) -> int:
 
 
 def test_a_mark_in_the_corner_is_found_and_told_first(marked: RunFolder) -> None:
-    done = rayograph("audit", marked.uri, "--json")
-    assert done.returncode == 0, done.stderr
-    found = findings.load(marked.uri, audit.NAME)
-    assert found == json.loads(done.stdout)
-    assert looks(marked) == 1, "nothing was predicted before: this was a look"
+    auditing.audit(marked.uri)
+    found = findings.load(marked.uri, shortcuts.NAME)
+    assert found is not None
+    again = shortcuts.audit(marked.best_model, marked.uri, None)
+    assert again["baselines"] == found["baselines"], "by the predictions that the run keeps"
+    assert looks(marked) == 2, "a look each time, though nothing was predicted anew"
     border = found["baselines"]["border"]
     assert border["auroc"]["low"] > 0.95
     assert border["close"] is True
@@ -97,7 +89,7 @@ def test_what_differs_in_the_file_is_found_by_its_metadata(tmp_path: Path) -> No
     for path in opacities(tmp_path / "films"):
         Image.open(path).convert("RGB").resize((40, 40)).save(path)
     run = trained(tmp_path)
-    found = audit.audit(run.best_model, run.uri, None)
+    found = shortcuts.audit(run.best_model, run.uri, None)
     assert {*found["columns"]["used"]} >= {"width", "height", "mode"}
     assert found["baselines"]["metadata"]["auroc"]["low"] > 0.99
     assert found["baselines"]["metadata"]["close"] is True
@@ -106,8 +98,8 @@ def test_what_differs_in_the_file_is_found_by_its_metadata(tmp_path: Path) -> No
 
 def test_nothing_is_flagged_where_only_the_anatomy_differs(tmp_path: Path) -> None:
     phantom.write(tmp_path / "films", 400, seed=9, size=32)
-    run = trained(tmp_path, epochs=4)
-    found = audit.audit(run.best_model, None, None)
+    run = trained(tmp_path, "train.epochs=4")
+    found = shortcuts.audit(run.best_model, None, None)
     assert "metadata" not in found["baselines"], "all files are alike"
     assert found["baselines"]["thumbnail"]["auroc"]["low"] > 0.7, "it sees opacities, coarsely"
     assert shown.doubts(found) == []
@@ -119,23 +111,23 @@ def test_nothing_is_flagged_where_only_the_anatomy_differs(tmp_path: Path) -> No
 @given(st.integers(16, 80), st.integers(0, 2**32 - 1))
 def test_features_are_means_of_cells_and_masks_are_complements(side: int, seed: int) -> None:
     films = np.random.default_rng(seed).integers(0, 256, (2, side, side)).astype(np.uint8)
-    found = audit_features.thumbnail(films)
+    found = features.thumbnail(films)
     for i, place in enumerate(np.ndindex(8, 8)):
         (top, left), (bottom, right) = (
             [p * side // 8 for p in corner] for corner in (place, np.add(place, 1))
         )
         np.testing.assert_allclose(found[:, i], films[:, top:bottom, left:right].mean((1, 2)), 1e-5)
-    inside, outside = (audit_features.masked(films, middle) for middle in (False, True))
-    width = audit_features.frame(side)
+    inside, outside = (features.masked(films, middle) for middle in (False, True))
+    width = features.frame(side)
     middle = np.zeros((side, side), bool)
     middle[width:-width, width:-width] = True
     assert (inside[:, middle] == films[:, middle]).all()
     assert (outside[:, ~middle] == films[:, ~middle]).all()
     assert all(len(np.unique(each)) == 1 for each in (*inside[:, ~middle], *outside[:, middle]))
     changed = np.where(middle, 255 - films, films).astype(np.uint8)
-    border = audit_features.border(films)
+    border = features.border(films)
     assert border.shape == (2, 64)
-    assert (audit_features.border(changed) == border).all(), "it does not see the middle"
+    assert (features.border(changed) == border).all(), "it does not see the middle"
 
 
 @pytest.mark.parametrize(
@@ -153,7 +145,7 @@ def test_the_rule(
     low: float | None, lead: tuple[float, float], share: float | None, expected: bool | None
 ) -> None:
     auroc, difference = Estimate(0.7, low, 0.8), Estimate(0.05, *lead)
-    assert audit.close(auroc, difference, share) is expected
+    assert shortcuts.close(auroc, difference, share) is expected
 
 
 def test_of_several_labels_each_is_told_by_itself_where_it_is_known() -> None:
@@ -163,9 +155,7 @@ def test_of_several_labels_each_is_told_by_itself_where_it_is_known() -> None:
     labels[:, 2] = 1
     pixels = draw.normal(size=(400, 4)) + 3 * labels[:, :1]
     labels[::7, 0] = -2
-    fitted = audit_features.logits(
-        task, audit_features.of_pixels, pixels[:200], labels[:200], pixels[200:]
-    )
+    fitted = features.logits(task, features.of_pixels, pixels[:200], labels[:200], pixels[200:])
     assert len(np.unique(fitted[:, 2])) == 1, "one class: nothing is fitted"
     quick = task.under(labels[200:], fitted, None)(np.ones((1, 200)))
     seen, noise, _ = task.by_label["auroc"](quick)[0]
@@ -183,11 +173,11 @@ def test_ids_labels_and_texts_of_the_table_are_never_used() -> None:
             "view": [None] * 12,
         }
     )  # fmt: skip
-    found = audit_features.columns(table)
+    found = features.columns(table)
     assert (found.used, found.constant) == (("manufacturer",), ("width",))
     assert "view" in found.unknown
     other = pa.table({"manufacturer": ["y", "new", None]})
-    _, theirs = audit_features.metadata(found.used, table, table, other)
+    _, theirs = features.metadata(found.used, table, table, other)
     assert np.isnan(theirs[1:]).all()
     assert not np.isnan(theirs[0]).any()
 
@@ -204,4 +194,4 @@ def test_an_audit_needs_films(tmp_path: Path) -> None:
     )  # fmt: skip
     run = local.run(RunConfig.load(None, words), lambda _row: None, deaf)
     with pytest.raises(UserError, match="an audit needs films, this dataset has records"):
-        audit.audit(run.best_model, run.uri, None)
+        shortcuts.audit(run.best_model, run.uri, None)

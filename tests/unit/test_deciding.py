@@ -5,33 +5,26 @@ from pathlib import Path
 import pytest
 import torch
 
-from rayograph.config import PackOptions, PredictConfig, RunConfig
+from rayograph.config import PredictConfig
 from rayograph.console import judging
 from rayograph.errors import UserError
-from rayograph.evaluate import evaluation, export, graphs, predicting
+from rayograph.evaluate import evaluation, export, graphs
 from rayograph.evaluate.evaluation import How
 from rayograph.evaluate.model import load
+from rayograph.evaluate.predict.parts import predict
 from rayograph.models import files
-from rayograph.pack import phantom, sources
+from rayograph.pack import sources
 from rayograph.pack.mapper import one_by_one
 from rayograph.runs import card as cards
 from rayograph.runs.evaluations import restored
 from rayograph.runs.folder import RunFolder
-from rayograph.train import local
-from rayograph.train.stops import deaf
-from tests.conftest import packing
-from tests.unit.test_external import SMALL
+from tests.small import trained
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    folder = tmp_path_factory.mktemp("deciding")
-    phantom.write(folder / "films", 400, seed=4, size=32)
-    options = PackOptions(size=32, patient_pattern=phantom.PATIENT_PATTERN)
-    data = packing(folder / "films", folder / "packed", options)
-    words = [f"data.uri={data.uri}", f"run.storage={folder / 'runs'}", *SMALL]
-    words.append("train.operating_point=sensitivity=0.9")
-    return local.run(RunConfig.load(None, words), lambda _row: None, deaf)
+    place = tmp_path_factory.mktemp("deciding")
+    return trained(place, "train.operating_point=sensitivity=0.9", films=400)
 
 
 def test_a_run_keeps_the_rule_and_what_validation_says_of_it(run: RunFolder) -> None:
@@ -73,10 +66,10 @@ def test_every_way_to_a_probability_is_calibrated(run: RunFolder, tmp_path: Path
         evaluation.evaluate(str(uri), None, "test").arrays()[1] for uri in (run.best_model, place)
     )
     assert warm == pytest.approx(plain * model.card.temperature / 3, abs=1e-5)
-    films = Path(run.uri).parents[1] / "films"
+    films = Path(run.uri).parent / "films"
     recipe = model.card.recipe
     originals = sources.unlabelled(str(films), recipe, PredictConfig().pack)
-    rows = predicting.predict(str(place), originals, one_by_one).to_pylist()
+    rows = predict(str(place), originals, one_by_one).to_pylist()
     said = {Path(row["source"]).name: row[f"p_{model.task.classes[1]}"] for row in rows}
     test = evaluation.evaluate(str(place), None, "test")
     names = [Path(uri).name for uri in test.predictions.column("source").to_pylist()]

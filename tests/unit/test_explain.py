@@ -14,22 +14,20 @@ from torch import Tensor, nn
 
 from rayograph import storage
 from rayograph import task as tasks
-from rayograph.config import ModelOptions, PackOptions, RunConfig
+from rayograph.config import ModelOptions
 from rayograph.data.dataset import Dataset
 from rayograph.errors import UserError
-from rayograph.evaluate import suspects
+from rayograph.evaluate import evaluation, suspects
 from rayograph.evaluate.explain import choice, gallery, maps, pictures, randomised
 from rayograph.evaluate.explain.maps import Layer, LogOdds
 from rayograph.models import build
 from rayograph.models.registry import families
-from rayograph.pack import phantom
 from rayograph.report.load import report_of
 from rayograph.report.page import render
 from rayograph.runs import findings
 from rayograph.runs.folder import RunFolder
-from rayograph.train import local
-from rayograph.train.stops import deaf
-from tests.conftest import packing, rayograph
+from tests.conftest import rayograph
+from tests.small import trained
 
 FAMILIES = ["cnn", "resnet18", "densenet121", "efficientnet_b0", "convnext_tiny"]
 CLASSES = tasks.of("multiclass", ("normal", "opacity", "other"))
@@ -227,15 +225,7 @@ def test_a_full_gallery_of_large_noisy_films_stays_below_a_megabyte() -> None:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    place = tmp_path_factory.mktemp("explain")
-    phantom.write(place / "films", 120, seed=4, size=32)
-    options = PackOptions(size=32, patient_pattern=phantom.PATIENT_PATTERN)
-    data = packing(place / "films", place / "packed", options)
-    words = (
-        f"data.uri={data.uri}", f"run.storage={place}", "data.image_size=32", "model.name=cnn",
-        "model.width=4", "model.depth=2", "train.epochs=1", "train.batch_size=28",
-    )  # fmt: skip
-    return local.run(RunConfig.load(None, words), lambda _row: None, deaf)
+    return trained(tmp_path_factory.mktemp("explain"))
 
 
 def looks(run: RunFolder) -> int:
@@ -272,7 +262,7 @@ def test_a_gallery_is_made_kept_and_shown(run: RunFolder, tmp_path: Path) -> Non
 
 def test_a_chosen_film_is_explained_for_the_class_that_is_asked_for(run: RunFolder) -> None:
     dataset = Dataset.open(run.config().data.uri)
-    kept = gallery.judged(run.best_model, run.uri, None, "val")
+    kept = evaluation.evaluate(run.best_model, None, "val")
     before, name = looks(run), kept.predictions.column("sample_id")[0].as_py()
     asked = gallery.Asked("val", (name,), "normal")
     found = gallery.gallery(run.best_model, run.uri, dataset.uri, asked)

@@ -24,8 +24,9 @@ from rayograph.data.recipe import (
 )
 from rayograph.errors import Failure, UserError
 from rayograph.evaluate import export as exporting
-from rayograph.evaluate import graphs, predicting, specimens
+from rayograph.evaluate import graphs, specimens
 from rayograph.evaluate.model import load
+from rayograph.evaluate.predict.parts import predict
 from rayograph.models import build, files
 from rayograph.models.registry import FAMILIES, families
 from rayograph.pack import phantom
@@ -184,7 +185,7 @@ def agrees(folder: Path, data: Dataset, originals: Path, suffix: str) -> None:
     assert found.origin.endswith(f" films of {data.uri}")
     (split, *_) = sorted(rows, key=rows.__getitem__)
     recipe = data.manifest.recipe
-    table = predicting.predict(uri, unlabelled(str(originals), recipe, SourceOptions()), one_by_one)
+    table = predict(uri, unlabelled(str(originals), recipe, SourceOptions()), one_by_one)
     wanted = {row["sample_id"]: row for row in table.to_pylist()}
     run, compared = alone(out), 0
     for batch in stream.stored(data, split):

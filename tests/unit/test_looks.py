@@ -10,32 +10,21 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from rayograph.config import PackOptions, RunConfig
 from rayograph.console import judging
 from rayograph.evaluate import compare as comparing
 from rayograph.evaluate.compare import Target
-from rayograph.pack import phantom
 from rayograph.report import looks as shown
 from rayograph.runs import evaluations, looks
 from rayograph.runs.evaluations import Evaluation
 from rayograph.runs.folder import RunFolder
-from rayograph.train import local
-from rayograph.train.stops import deaf
-from tests.conftest import packing, rayograph
-from tests.unit.test_external import SMALL
+from tests.conftest import rayograph
+from tests.small import trained
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    folder = tmp_path_factory.mktemp("looked")
-    phantom.write(folder / "films", 120, seed=4, size=32)
-    options = PackOptions(size=32, patient_pattern=phantom.PATIENT_PATTERN)
-    data = packing(folder / "films", folder / "packed", options)
-    words = [
-        f"data.uri={data.uri}", f"run.storage={folder}", *SMALL, "train.epochs=2",
-        "checkpoint.keep=all",
-    ]  # fmt: skip
-    return local.run(RunConfig.load(None, words), lambda _row: None, deaf)
+    place = tmp_path_factory.mktemp("looked")
+    return trained(place, "train.epochs=2", "checkpoint.keep=all")
 
 
 def ledger(place: Path) -> list[dict[str, Any]]:

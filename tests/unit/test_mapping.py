@@ -10,17 +10,15 @@ import numpy as np
 import pytest
 
 from rayograph import task as tasks
-from rayograph.config import PackOptions, RunConfig
+from rayograph.config import PackOptions
 from rayograph.console import externals, judging, tables
 from rayograph.errors import UserError
 from rayograph.evaluate import evaluation, external, mapping
 from rayograph.pack import phantom
 from rayograph.runs.folder import RunFolder
 from rayograph.task import ABSENT, MISSING, PRESENT, UNCERTAIN
-from rayograph.train import local
-from rayograph.train.stops import deaf
 from tests.conftest import packing, rayograph
-from tests.unit.test_external import SMALL
+from tests.small import trained
 
 CLASSES = tasks.of("multiclass", ("normal", "pneumonia"))
 LABELS = tasks.of("multilabel", ("mass", "opacity"))
@@ -109,12 +107,7 @@ def test_of_labels_joined_what_is_not_known_may_still_be_present() -> None:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    folder = tmp_path_factory.mktemp("mapped")
-    phantom.write(folder / "films", 120, seed=4, size=32)
-    options = PackOptions(size=32, patient_pattern=phantom.PATIENT_PATTERN)
-    data = packing(folder / "films", folder / "own", options)
-    words = [f"data.uri={data.uri}", f"run.storage={folder}", "run.name=run", *SMALL]
-    return local.run(RunConfig.load(None, words), lambda _row: None, deaf)
+    return trained(tmp_path_factory.mktemp("mapped"), "run.name=run")
 
 
 @pytest.fixture(scope="module")

@@ -9,15 +9,11 @@ import numpy as np
 import pytest
 
 from rayograph import task
-from rayograph.config import PackOptions, RunConfig
 from rayograph.console import auditing, explaining, judging
-from rayograph.pack import phantom
 from rayograph.report.load import report_of
 from rayograph.report.page import EvaluationView, RunReport, render
 from rayograph.report.verdict import verdict
-from rayograph.train import local
-from rayograph.train.stops import deaf
-from tests.conftest import packing
+from tests.small import trained
 
 CHROMIUM = Path("/usr/bin/chromium")
 pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason=f"no browser at {CHROMIUM}")
@@ -94,14 +90,7 @@ REPORTS = {
 
 def whole(place: Path) -> RunReport:
     """A run of phantoms with all that commands leave: an audit, maps, labels that may be wrong."""
-    phantom.write(place / "films", 120, seed=4, size=32)
-    options = PackOptions(size=32, patient_pattern=phantom.PATIENT_PATTERN)
-    data = packing(place / "films", place / "packed", options)
-    words = (
-        f"data.uri={data.uri}", f"run.storage={place}", "model.name=cnn", "model.width=4",
-        "data.image_size=32", "model.depth=2", "train.epochs=1", "train.batch_size=28",
-    )  # fmt: skip
-    run = local.run(RunConfig.load(None, words), lambda _row: None, deaf)
+    run = trained(place)
     judging.evaluate(run.uri, point="specificity=0.9", prevalence=[0.05])
     auditing.audit(run.uri)
     explaining.explain(run.uri)

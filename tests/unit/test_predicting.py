@@ -16,8 +16,8 @@ from rayograph.config import RunConfig, SourceOptions
 from rayograph.data.dataset import Dataset
 from rayograph.data.recipe import Recipe
 from rayograph.errors import Failure, UserError
-from rayograph.evaluate import predicting, predictions
-from rayograph.evaluate.predicting import PART, Predictor
+from rayograph.evaluate.predict import table as tables
+from rayograph.evaluate.predict.parts import PART, Predictor, cut, places, predict
 from rayograph.pack.ahead import AHEAD
 from rayograph.pack.mapper import one_by_one
 from rayograph.pack.sources import Original, unlabelled
@@ -56,7 +56,7 @@ def test_a_killed_command_goes_on_and_writes_what_one_process_would(
         environment = {**os.environ, "AWS_ENDPOINT_URL": proxy.endpoint}
         command = [sys.executable, "-m", "rayograph", "predict", model, source, out]
         process = subprocess.Popen(command, env=environment, start_new_session=True)
-        while len(predicting.kept(f"{out}.parts")) < 2:
+        while len(places(f"{out}.parts")) < 2:
             assert process.poll() is None
             time.sleep(0.05)
         os.killpg(process.pid, signal.SIGKILL)
@@ -64,7 +64,7 @@ def test_a_killed_command_goes_on_and_writes_what_one_process_would(
         asked = -1
         while asked < (asked := len(proxy.requests)):  # its workers end, too
             time.sleep(2)
-        kept = len(predicting.kept(f"{out}.parts"))
+        kept = len(places(f"{out}.parts"))
         assert 2 <= kept < 6
         assert not storage.exists(out)
         proxy.calm()
@@ -83,8 +83,8 @@ def test_a_killed_command_goes_on_and_writes_what_one_process_would(
 
     predictor, recipe = Predictor.of(model), packed.manifest.recipe
     alone = tmp_path / "alone.csv"
-    with predictions.written(str(alone)) as file:
-        parts = predicting.parts(predictor, _listed(source, recipe), None)
+    with tables.written(str(alone)) as file:
+        parts = cut(predictor, _listed(source, recipe), None)
         for rows in map(predictor, parts):
             file.write_table(rows)
     assert storage.read(out) == alone.read_bytes()
@@ -109,28 +109,28 @@ def test_parts_are_taken_again_only_of_the_same_model_and_the_same_films(
     gone = Original(sample_id="gone", uri=str(tmp_path / "gone.png"))
 
     def done(predictor: Predictor, originals: list[Original]) -> list[bool]:
-        return [part.done for part in predicting.parts(predictor, originals, folder)]
+        return [part.done for part in cut(predictor, originals, folder)]
 
     assert done(predictor, originals) == [False, False]
     time.sleep(0.05)  # the disk's clock ticks
-    first = list(map(predictor, predicting.parts(predictor, originals, folder)))
+    first = list(map(predictor, cut(predictor, originals, folder)))
     assert done(predictor, originals) == [True, True]
     other = Predictor(model, "another", predictor.data)
     assert done(other, originals) == [False, False]
     assert done(predictor, [*originals[1:], originals[0]]) == [False, False]
 
-    kept = list(map(predictor, predicting.parts(predictor, originals, folder)))
+    kept = list(map(predictor, cut(predictor, originals, folder)))
     assert pa.concat_tables(kept).equals(pa.concat_tables(first))
     film.write_bytes(storage.read(originals[1].uri))
-    anew = list(map(predictor, predicting.parts(predictor, originals, folder)))
+    anew = list(map(predictor, cut(predictor, originals, folder)))
     assert anew[0]["p_opacity"][0] == first[0]["p_opacity"][1] != first[0]["p_opacity"][0]
     assert anew[1].equals(first[1])
 
     longer = [*originals, gone]
-    told = [list(map(predictor, predicting.parts(predictor, longer, folder))) for _ in range(2)]
+    told = [list(map(predictor, cut(predictor, longer, folder))) for _ in range(2)]
     assert told[1][-1]["error"][-1].as_py() == f"no such file: {gone.uri}"
     storage.write(gone.uri, storage.read(originals[1].uri))
-    (_, last) = map(predictor, predicting.parts(predictor, longer, folder))
+    (_, last) = map(predictor, cut(predictor, longer, folder))
     assert last["error"].null_count == len(last), "what could not be read is tried again"
 
 
@@ -139,10 +139,10 @@ def test_a_film_that_cannot_be_read_is_a_row_and_a_store_that_is_away_is_not(
 ) -> None:
     refused = Original(sample_id="a folder", uri=str(tmp_path))
     few = [originals[0], refused, originals[1]]
-    table = predicting.predict(model, few, one_by_one)
+    table = predict(model, few, one_by_one)
     assert table["sample_id"].to_pylist() == [each.sample_id for each in few]
     assert [error and "cannot read" in error for error in table["error"].to_pylist()] == [
         None, True, None,
     ]  # fmt: skip
     with pytest.raises((Failure, UserError), match="cannot read"):
-        predicting.predict(model, [*few, *[refused] * AHEAD], one_by_one)
+        predict(model, [*few, *[refused] * AHEAD], one_by_one)

@@ -16,7 +16,9 @@ from rayograph.data import index, stream, transforms
 from rayograph.data.dataset import Dataset
 from rayograph.data.recipe import TableTransform
 from rayograph.errors import UserError
-from rayograph.evaluate import evaluation, predicting, prediction
+from rayograph.evaluate import evaluation
+from rayograph.evaluate.predict.parts import predict
+from rayograph.evaluate.predict.rows import counts as counted
 from rayograph.models.build import build, check_weights
 from rayograph.pack import phantom_records
 from rayograph.pack.mapper import one_by_one
@@ -74,10 +76,10 @@ def test_new_records_are_predicted_by_the_models_own_recipe(tmp_path: Path) -> N
     fresh = table(tmp_path / "new.csv", "site,age,version", ["a,30,1", "zz,,1", "b,old,1"])
     recipe = data.manifest.recipe
     rows = unlabelled(str(fresh), recipe, PackOptions())
-    found = predicting.predict(run.best_model, rows, one_by_one)
+    found = predict(run.best_model, rows, one_by_one)
     assert found.column("error").to_pylist() == [None, None, "age: 'old' is not a number"]
     assert found.column("unknown_categories").to_pylist() == [0, 1, None]
-    counts = prediction.counts(found)
+    counts = counted(found)
     assert (counts["unknown categories"], counts["unreadable"]) == (1, 1)
     with pytest.raises(UserError, match="no column version"):
         unlabelled(str(table(tmp_path / "few.csv", "site,age", ["a,1"])), recipe, PackOptions())
@@ -238,8 +240,8 @@ def test_unusable_records_do_not_spoil_the_others(tmp_path: Path) -> None:
     rows = ["a,old,1"] * 64 + ["a,30,1"]
     place = table(tmp_path / "new.csv", "site,age,version", rows)
     found = unlabelled(str(place), data.manifest.recipe, PackOptions())
-    predicted = predicting.predict(run.best_model, found, one_by_one)
-    assert prediction.counts(predicted)["unreadable"] == 64
+    predicted = predict(run.best_model, found, one_by_one)
+    assert counted(predicted)["unreadable"] == 64
 
 
 def test_a_fold_without_a_label_in_training_is_refused(tmp_path: Path) -> None:

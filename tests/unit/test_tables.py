@@ -13,7 +13,7 @@ from rayograph.config import PackConfig, PackOptions, SourceOptions
 from rayograph.data import index
 from rayograph.data.recipe import ImageRecipe
 from rayograph.errors import UserError
-from rayograph.evaluate import predictions
+from rayograph.evaluate.predict import table as predictions
 from rayograph.pack import phantom
 from rayograph.pack.sources import SourceItem, open_source, unlabelled
 from rayograph.task import PRESENT

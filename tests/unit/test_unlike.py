@@ -11,10 +11,12 @@ from PIL import Image
 from rayograph.config import PackOptions, RunConfig
 from rayograph.data import transforms
 from rayograph.data.dataset import Dataset
-from rayograph.evaluate import inference, predicting, prediction
-from rayograph.evaluate.distance import QUANTILE, SHRINKAGE, fitted
+from rayograph.evaluate import inference
 from rayograph.evaluate.model import load
-from rayograph.evaluate.unlike import MOST, Bank, Unlike
+from rayograph.evaluate.predict.parts import predict
+from rayograph.evaluate.predict.rows import counts as counted
+from rayograph.evaluate.unlike.bank import MOST, Bank, Unlike
+from rayograph.evaluate.unlike.distance import QUANTILE, SHRINKAGE, fitted
 from rayograph.pack.mapper import one_by_one
 from rayograph.pack.sources import Original
 from rayograph.task import abstain
@@ -119,7 +121,7 @@ def _predicted(model: str, pictures: dict[str, np.ndarray], place: Path) -> pa.T
         Image.fromarray(pixels).save(place / f"{name}.png")
         originals.append(Original(sample_id=name, uri=str(place / f"{name}.png")))
     originals.append(Original(sample_id="none", uri=str(place / "none.png"), data=b"no film"))
-    return predicting.predict(model, originals, one_by_one)
+    return predict(model, originals, one_by_one)
 
 
 def test_noise_and_ramps_are_unlike_phantoms_and_the_counts_say_so(
@@ -140,7 +142,7 @@ def test_noise_and_ramps_are_unlike_phantoms_and_the_counts_say_so(
     assert sum(said[name]["unlike"] for name in usual) <= 4
     assert all(row["unlike"] == (row["distance"] > 1) for row in said.values() if not row["error"])
     assert said["none"]["unlike"] is said["none"]["abstain"] is said["none"]["distance"] is None
-    counts = prediction.counts(table)
+    counts = counted(table)
     assert counts["unlike the training films"] == table["unlike"].to_pylist().count(True)
     assert counts["abstained"] == table["abstain"].to_pylist().count(True)
     assert counts["unreadable"] == 1
@@ -153,7 +155,7 @@ def test_a_model_without_validation_films_has_no_such_columns(films: Path, tmp_p
     assert card.unlike is card.band is None
     table = _predicted(model, {"flat": np.zeros((32, 32), np.uint8)}, tmp_path)
     assert not {"distance", "unlike", "abstain"} & {*table.column_names}
-    assert "abstained" not in prediction.counts(table)
+    assert "abstained" not in counted(table)
 
 
 def test_the_tensors_beside_the_weights_hinder_nobody(

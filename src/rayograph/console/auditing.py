@@ -25,13 +25,13 @@ def audit(
     From the file's metadata, 8 × 8 thumbnails and the border of the films, fitted on the training
     films; and by the model with the middle of the films masked. All on the test films.
     """
-    from rayograph.evaluate import audit as audits
+    from rayograph.evaluate.audit import shortcuts
     from rayograph.runs import findings
 
     run, model = target_of(target)
-    found = audits.audit(model, None if run is None else run.uri, data)
+    found = shortcuts.audit(model, None if run is None else run.uri, data)
     if run is not None and data is None:  # other films say nothing of the run
-        findings.save(run.uri, audits.NAME, found)
+        findings.save(run.uri, shortcuts.NAME, found)
         say.print(f"kept in the run; `rayograph report {target}` shows it")
     result(json.dumps(found) if as_json else told(found))
 

@@ -77,14 +77,14 @@ def suspects(
     Of a sweep over folds these are the films of all folds, each judged by the model that it
     validated; of one model its validation and test films.
     """
-    from rayograph.evaluate import predictions
     from rayograph.evaluate import suspects as ranking
+    from rayograph.evaluate.predict import table
 
     if out is not None:
-        predictions.form(out)
+        table.form(out)
     found, place = _ranked(target)
     if out is not None:
-        with predictions.written(out) as file:
+        with table.written(out) as file:
             file.write_table(found.table)
         say.print(f"all {len(found.table)} written to {storage.absolute(out)}")
     if place is not None:

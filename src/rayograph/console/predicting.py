@@ -27,27 +27,29 @@ def predict(
     as_json: Json = False,
 ) -> None:
     """Predict new films or records; count what they are."""
-    from rayograph.evaluate import predicting, prediction, predictions
+    from rayograph.evaluate.predict import table
+    from rayograph.evaluate.predict.parts import Predictor, cut, places
+    from rayograph.evaluate.predict.rows import counts as counted
     from rayograph.pack import sources
     from rayograph.runs import card as cards
 
     options = PredictConfig.load(None, overrides or []).pack
-    predictions.form(out)
+    table.form(out)
     place, out = model_of(model), storage.absolute(out)
     storage.exists(out)  # a bucket that is not there is told now, not after the films
     originals = sources.unlabelled(source, cards.read(place).recipe, options)
-    predictor, folder = predicting.Predictor.of(place), f"{out}.parts"
-    parts = predicting.parts(predictor, originals, folder)
+    predictor, folder = Predictor.of(place), f"{out}.parts"
+    parts = cut(predictor, originals, folder)
     done = sum(len(part.originals) for part in parts if part.done)
     if done:
         say.print(f"{done} were predicted by a command that was interrupted")
     counts = Counter[str]()
-    with _workers(len(parts)) as mapper, predictions.written(out) as file:
+    with _workers(len(parts)) as mapper, table.written(out) as file:
         for rows in with_progress(mapper)("predicting", predictor, parts):
             file.write_table(rows)
-            for name, count in prediction.counts(rows).items():
+            for name, count in counted(rows).items():
                 counts[name] += count
-    storage.delete(predicting.kept(folder))
+    storage.delete(places(folder))
     text = ", ".join(f"{count} {name}" for name, count in counts.items())
     result(json.dumps(counts) if as_json else f"{text}; written to {out}")
 

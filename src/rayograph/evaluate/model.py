@@ -12,7 +12,7 @@ from rayograph import storage
 from rayograph import task as tasks
 from rayograph.data import transforms
 from rayograph.data.transforms import Transform
-from rayograph.evaluate.unlike import Unlike, Views
+from rayograph.evaluate.unlike.bank import Unlike, Views
 from rayograph.models import files
 from rayograph.models.build import restored
 from rayograph.runs import card as cards

@@ -23,6 +23,31 @@ def section(view: EvaluationView, views: Sequence[EvaluationView]) -> dict[str, 
     }
 
 
+def points(view: EvaluationView) -> Mapping[str, Any] | None:
+    """A table of two classes' points; None of others: labels have theirs in their own table."""
+    if not view.binary:
+        return None
+    rows = [["the likelier class", "0.500", *_at(view, "")]]
+    point = (view.operating_points or (None,))[0]
+    if point is not None:
+        rows.append(["chosen on the validation split", f"{point:.3f}", *_at(view, "_at_threshold")])
+    return {
+        "head": ["Decided by", "From probability", "Sensitivity", "Specificity"],
+        "rows": rows,
+        "missing": point is None,
+    }
+
+
+def _at(view: EvaluationView, suffix: str) -> list[str]:
+    names = (f"sensitivity{suffix}", f"specificity{suffix}")
+    return [
+        words.with_interval(view.metrics, name)
+        if estimate(view.metrics, name).value is not None
+        else words.NONE
+        for name in names
+    ]
+
+
 def _calibration(view: EvaluationView) -> list[list[str]]:
     """Each metric before and after the temperature; nothing where none was fitted."""
     if view.calibration is None or view.temperature == 1:

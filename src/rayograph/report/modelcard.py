@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from rayograph import task
 from rayograph.data.card import DataCard
-from rayograph.report import datacard, distrust, facts, points, words
+from rayograph.report import datacard, deciding, distrust, facts, words
 from rayograph.report.verdict import verdict
 from rayograph.report.view import EvaluationView, RunReport, estimate
 
@@ -88,7 +88,7 @@ _OF_LABELS = ("auroc", "average_precision", "sensitivity", "specificity")
 
 
 def _points(view: EvaluationView) -> Iterator[str]:
-    found = points.section(view)
+    found = deciding.points(view)
     if found:
         yield "\nOperating points:\n"
         yield from table(found["head"], found["rows"])

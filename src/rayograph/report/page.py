@@ -15,7 +15,6 @@ from rayograph.report import (
     labels,
     luck,
     parts,
-    points,
     subgroups,
     words,
 )
@@ -94,7 +93,7 @@ def _section(view: EvaluationView, name: str, views: Sequence[EvaluationView]) -
         "unscored": len(view.labels) - len(view.scored()[0]),
         "labels": labels.section(view, name),
         "subgroups": subgroups.sections(view),
-        "points": points.section(view),
+        "points": deciding.points(view),
         "luck": luck.sentence(view),
         "deciding": deciding.section(view, views),
         **({} if view.by_label else _classes(view, name)),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rayograph.task import paired
-from rayograph.task.estimate import Estimate, multiplicities, percentile, wilson
+from rayograph.task.estimate import RESAMPLES, Estimate, multiplicities, percentile, wilson
 from rayograph.task.labels import ABSENT, MISSING, PRESENT, Labels
 from rayograph.task.metric import Floats
 from rayograph.task.operating import OperatingPoints
@@ -15,7 +15,6 @@ from rayograph.task.operating import OperatingPoints
 if TYPE_CHECKING:
     from rayograph.task import Task
 
-RESAMPLES = 1000
 BESIDE = ("brier", "loss", "ece")  # metrics told beside the headline, of those that the task has
 INTERNAL, EXTERNAL = 0, 1  # seeds, so that the resamples of the two have nothing in common
 

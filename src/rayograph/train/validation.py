@@ -11,7 +11,7 @@ from rayograph.data.dataset import Dataset
 from rayograph.data.transforms import Transform
 from rayograph.errors import Diverged
 from rayograph.evaluate import inference
-from rayograph.evaluate.unlike import Bank, Unlike
+from rayograph.evaluate.unlike.bank import Bank, Unlike
 from rayograph.task import OperatingPoints, Rule, abstain
 from rayograph.task.abstain import Band
 from rayograph.task.calibration import calibrated

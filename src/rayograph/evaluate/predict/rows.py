@@ -14,7 +14,7 @@ from rayograph import task as tasks
 from rayograph.data.inputs import Samples
 from rayograph.data.recipe import ODD
 from rayograph.evaluate.model import LoadedModel
-from rayograph.evaluate.unlike import Views
+from rayograph.evaluate.unlike.bank import Views
 from rayograph.pack.sources import Original
 from rayograph.task import abstain
 

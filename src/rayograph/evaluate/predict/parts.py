@@ -27,7 +27,7 @@ from rayograph import storage
 from rayograph.data.inputs import Samples
 from rayograph.data.recipe import Recipe
 from rayograph.evaluate.model import LoadedModel, parse
-from rayograph.evaluate.prediction import PredictionChunk, predict_chunk
+from rayograph.evaluate.predict.rows import PredictionChunk, predict_chunk
 from rayograph.pack.ahead import AHEAD, ahead, changed
 from rayograph.pack.decode import UnusableError, decode
 from rayograph.pack.mapper import Mapper
@@ -51,28 +51,28 @@ class PredictionPart:
 def predict(model_uri: str, originals: Sequence[Original], mapper: Mapper) -> Any:
     """All rows in one `pyarrow.Table`, for few originals."""
     predictor = Predictor.of(model_uri)
-    found = parts(predictor, originals, None)
+    found = cut(predictor, originals, None)
     return pa.concat_tables(list(mapper("predicting", predictor, found)))
 
 
-def parts(
+def cut(
     predictor: "Predictor", originals: Sequence[Original], folder: str | None
 ) -> list[PredictionPart]:
     """All originals, part by part in their order; rows are kept below `folder`.
 
     They are kept under a name of the model's and the originals' own. A single part is not kept.
     """
-    cut = [tuple(originals[i : i + PART]) for i in range(0, len(originals), PART)]
-    if folder is None or len(cut) == 1:
-        return [PredictionPart(each) for each in cut]
-    there = set(kept(folder))
-    places = [storage.join(folder, _key(predictor.digest, each) + KEPT) for each in cut]
+    pieces = [tuple(originals[i : i + PART]) for i in range(0, len(originals), PART)]
+    if folder is None or len(pieces) == 1:
+        return [PredictionPart(each) for each in pieces]
+    there = set(places(folder))
+    own = [storage.join(folder, _key(predictor.digest, each) + KEPT) for each in pieces]
     return [
-        PredictionPart(each, place, place in there) for each, place in zip(cut, places, strict=True)
+        PredictionPart(each, place, place in there) for each, place in zip(pieces, own, strict=True)
     ]
 
 
-def kept(folder: str) -> list[str]:
+def places(folder: str) -> list[str]:
     """The places of all parts that are kept below a folder, of whatever model."""
     return [entry.uri for entry in storage.listing(folder) if entry.uri.endswith(KEPT)]
 

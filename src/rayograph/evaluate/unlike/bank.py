@@ -11,8 +11,8 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
 from rayograph.errors import UserError, one_line
-from rayograph.evaluate import grays
-from rayograph.evaluate.distance import Floats, Gaussian, fitted
+from rayograph.evaluate.unlike import grays
+from rayograph.evaluate.unlike.distance import Floats, Gaussian, fitted
 from rayograph.models.build import head
 from rayograph.models.files import UNLIKE
 

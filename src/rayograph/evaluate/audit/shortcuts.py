@@ -11,10 +11,10 @@ import torch
 from rayograph.data import index
 from rayograph.data.dataset import Dataset
 from rayograph.errors import Failure, UserError
-from rayograph.evaluate import audit_features as features
 from rayograph.evaluate import kept
 from rayograph.evaluate import mapping as mappings
-from rayograph.evaluate.audit_features import Columns, Films
+from rayograph.evaluate.audit import features
+from rayograph.evaluate.audit.features import Columns, Films
 from rayograph.evaluate.evaluation import opened
 from rayograph.evaluate.inference import BATCH
 from rayograph.evaluate.model import LoadedModel

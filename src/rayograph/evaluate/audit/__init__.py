@@ -1,0 +1,1 @@
+"""How well labels can be told without anatomy, beside the model."""

@@ -1,0 +1,1 @@
+"""Whether a sample is unlike those that a model was validated on."""
