@@ -41,6 +41,11 @@ class Drop:
     external: Estimate
     difference: Estimate
 
+    def without_bounds(self) -> "Drop":
+        """Of a metric whose intervals would not hold the truth."""
+        values = (each.value for each in (self.internal, self.external, self.difference))
+        return Drop(*map(Estimate, values))
+
 
 def comparable(task: "Task", internal: Sample, external: Sample) -> tuple[Sample, Sample]:
     """Both samples as far as they can be compared.
@@ -103,7 +108,11 @@ def drops(
         for i, label in enumerate(task.classes)
         if by_label and (outside.labels[:, i] >= ABSENT).any()
     }
-    return dict(zip(names, every, strict=False)), labels
+    overall = {
+        name: drop if wanted[name].bounds else drop.without_bounds()
+        for name, drop in zip(names, every, strict=False)
+    }
+    return overall, labels
 
 
 Values = tuple[Floats, Floats]  # [m] of the films as they are, and [resamples, m]
