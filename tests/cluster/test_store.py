@@ -11,10 +11,9 @@ import pytest
 from rayograph import storage
 from rayograph.data.dataset import Dataset
 from rayograph.runs.folder import RunFolder
-from tests import faults
+from tests import faults, ranks
 from tests.conftest import REPOSITORY
 from tests.faults import Fault
-from tests.promise.test_equality import torchrun
 from tests.promise.test_signals import until_put
 
 pytestmark = pytest.mark.cluster
@@ -55,7 +54,7 @@ def test_a_store_away_for_a_while_is_waited_for(packed: Dataset, s3: str, tmp_pa
 def test_a_store_away_for_good_ends_the_run_with_what_is_safe(packed: Dataset, s3: str) -> None:
     """After 150 s, in one process; nothing is gained by a second start of it."""
     with faults.between(os.environ["AWS_ENDPOINT_URL"]) as proxy:
-        process = torchrun(
+        process = ranks.torchrun(
             1, f"{s3}/gone", packed, "train.epochs=1000", AWS_ENDPOINT_URL=proxy.endpoint,
         )  # fmt: skip
         until_put(proxy, "*/checkpoint_0003_*/progress.json", process)

@@ -1,12 +1,12 @@
-"""Trains a few tiny configurations, and prints their loss curves as JSON.
+"""Trains a few tiny configurations, and writes their loss curves as JSON.
 
 The order of the films hangs on the dataset's fingerprint, and that on the format it is stored in.
 Here the fingerprint is fixed, so that a curve moves only if what is computed does.
 """
 
 import json
-import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from rayograph.config import RunConfig
@@ -50,8 +50,8 @@ class Collector:
         self.rows.append(dict(rows[-1]))
 
 
-def main(uri: str, scratch: str) -> None:
-    """Train every configuration on the dataset at `uri`; rank 0 prints the curves."""
+def write(uri: str, scratch: Path, place: Path) -> None:
+    """Train every configuration on the dataset at `uri`; rank 0 writes the curves to `place`."""
     opened = Dataset.open(uri)
     manifest = opened.manifest.model_copy(update={"fingerprint": "0123456789abcdef" * 4})
     dataset = Dataset(opened.uri, manifest, None)
@@ -66,8 +66,4 @@ def main(uri: str, scratch: str) -> None:
             loop.start(wanted, folder, dataset, reporter, world).fit(reporter)
             curves[name] = {key: [row[key] for row in reporter.rows] for key in FIGURES}
         if world.rank == 0:
-            print(json.dumps(curves))
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+            place.write_text(json.dumps(curves))

@@ -2,9 +2,6 @@
 
 import hashlib
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +10,9 @@ import torch
 
 from rayograph.config import PackOptions
 from rayograph.pack import phantom
+from tests import ranks
 from tests.conftest import packing
-from tests.head import REPOSITORY
+from tests.golden import curves
 
 GOLDEN = Path(__file__).parent / "losses.json"
 FILMS = 1500  # 64 lanes need 1,009 training films
@@ -35,12 +33,8 @@ def measured(scratch: Path) -> dict[str, Any]:
     dataset = packing(scratch / "films", scratch / "packed", options)
     found = {}
     for processes in (1, 2):
-        command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-        command += [f"--nproc-per-node={processes}", "-m", "tests.golden.curves"]
-        done = subprocess.run(
-            [*command, dataset.uri, str(scratch)], cwd=REPOSITORY, check=False,
-            env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        found[str(processes)] = json.loads(done.stdout)
+        place = scratch / f"{processes}.json"
+        log = scratch / f"{processes}.txt"
+        ranks.start(processes, log, curves.write, dataset.uri, scratch, place).finish()
+        found[str(processes)] = json.loads(place.read_text())
     return found

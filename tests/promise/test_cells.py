@@ -21,8 +21,9 @@ from rayograph.pack import phantom_records
 from rayograph.runs.folder import RunFolder
 from rayograph.train import local
 from rayograph.train.stops import StopRequest, deaf
+from tests import ranks
 from tests.conftest import packing
-from tests.promise.test_equality import ROUNDING, finish, history, torchrun
+from tests.promise.test_equality import ROUNDING, history
 
 MODELS = {
     "films": ("model.name=cnn", "model.norm=group", "train.class_weights=balanced"),
@@ -142,7 +143,7 @@ def test_several_workers_learn_what_one_does(
 ) -> None:
     data, words = cell
     one = train(words, tmp_path / "one")
-    finish(torchrun(workers, tmp_path / "more", data, *words))
+    ranks.train(workers, tmp_path / "more", data, *words).finish()
     rows, others = one.history(), history(tmp_path / "more" / "demo")
     assert [row["films_digest"] for row in rows] == [row["films_digest"] for row in others]
     for name, rounding in ROUNDING.items():  # which holds for an epoch; then Adam makes more of it

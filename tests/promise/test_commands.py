@@ -11,8 +11,8 @@ from rayograph.config import PackOptions
 from rayograph.data import index
 from rayograph.data.dataset import Dataset
 from rayograph.pack import phantom
+from tests import ranks
 from tests.conftest import packing, rayograph
-from tests.promise.test_equality import finish, torchrun
 
 
 def refused(*words: str, **environment: str) -> str:
@@ -87,7 +87,7 @@ def test_mistakes_about_films_are_one_line(tmp_path: Path) -> None:
 def test_a_result_alone_goes_to_standard_output(packed: Dataset, tmp_path: Path) -> None:
     inspected = rayograph("inspect", packed.uri, "--verify", "--json")
     assert json.loads(inspected.stdout)["splits"]["train"]["films"] == packed.split("train").rows
-    finish(torchrun(1, tmp_path, packed, "train.epochs=2", "checkpoint.keep=all"))
+    ranks.train(1, tmp_path, packed, "train.epochs=2", "checkpoint.keep=all").finish()
     run = str(tmp_path / "demo")
     found = json.loads(rayograph("evaluate", run, "--all-checkpoints", "--json").stdout)
     assert found["films"] == packed.split("test").rows
@@ -111,6 +111,6 @@ def test_a_result_alone_goes_to_standard_output(packed: Dataset, tmp_path: Path)
 def test_a_model_refuses_films_packed_by_another_recipe(packed: Dataset, tmp_path: Path) -> None:
     phantom.write(tmp_path / "films", 60, seed=3, size=48)
     packing(tmp_path / "films", tmp_path / "other", PackOptions(size=48))
-    finish(torchrun(1, tmp_path, packed, "train.epochs=1"))
+    ranks.train(1, tmp_path, packed, "train.epochs=1").finish()
     told = refused("evaluate", str(tmp_path / "demo"), "--data", str(tmp_path / "other"))
     assert "packed by another recipe than the model's: size: 32, not 48" in told

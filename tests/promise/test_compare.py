@@ -11,8 +11,8 @@ from rayograph.data.dataset import Dataset
 from rayograph.errors import UserError
 from rayograph.evaluate.same import aligned
 from rayograph.runs.evaluations import Evaluation
+from tests import ranks
 from tests.conftest import rayograph
-from tests.promise.test_equality import finish, torchrun
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,7 @@ def runs(packed: Dataset, tmp_path_factory: pytest.TempPathFactory) -> tuple[str
     folder = tmp_path_factory.mktemp("runs")
     for seed in (0, 1):
         own = (f"run.name=seed{seed}", f"train.seed={seed}", "train.epochs=1")
-        finish(torchrun(1, folder, packed, *own, "checkpoint.keep=all"))
+        ranks.train(1, folder, packed, *own, "checkpoint.keep=all").finish()
     return str(folder / "seed0"), str(folder / "seed1")
 
 

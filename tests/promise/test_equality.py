@@ -1,8 +1,6 @@
 """Contracts 5 to 7, without Ray: the same run on one worker and on many, interrupted or not."""
 
 import json
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -23,38 +21,12 @@ from rayograph.data.recipe import ImageTransform
 from rayograph.evaluate import evaluation
 from rayograph.pack import phantom
 from rayograph.runs.folder import RunFolder
-from tests.conftest import REPOSITORY, packing
+from tests import ranks
+from tests.conftest import packing
 
 # What float32 sums in another order come to after an epoch of Adam: 1e-9 to 2e-4 was seen.
 ROUNDING = {"train_loss": 3e-4, "val_loss": 2e-3}
 GROUP = ("model.norm=group", "train.batch_size=10", "train.epochs=1")
-
-
-def torchrun(
-    workers: int, runs: Path | str, data: Dataset, *overrides: str, **environment: str
-) -> "subprocess.Popen[bytes]":
-    """Start `rayograph train` in `workers` processes."""
-    words = [
-        "demo", f"data.uri={data.uri}", f"run.storage={runs}", "data.image_size=32",
-        "model.width=8", "model.depth=2", "optim.lr=1e-3", *overrides,
-    ]  # fmt: skip
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    command += [f"--nproc-per-node={workers}", "-m", "rayograph", "train", *words]
-    return subprocess.Popen(
-        command, cwd=REPOSITORY, env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
-    )  # fmt: skip
-
-
-def finish(process: "subprocess.Popen[bytes]") -> None:
-    output, _ = process.communicate(timeout=240)
-    assert process.returncode == 0, output.decode()
-
-
-def descendants(pid: int) -> list[int]:
-    """The children of a process, and theirs: torchrun's workers have sessions of their own."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [d for child in map(int, children) for d in (child, *descendants(child))]
 
 
 def history(run: Path) -> list[dict[str, float]]:
@@ -114,7 +86,7 @@ def test_a_film_is_augmented_alike_on_any_worker(packed: Dataset) -> None:
 
 def test_the_losses_are_the_same_for_any_number_of_workers(packed: Dataset, tmp_path: Path) -> None:
     for workers in (1, 2, 3):  # shares of 10 films are uneven for three
-        finish(torchrun(workers, tmp_path / str(workers), packed, *GROUP))
+        ranks.train(workers, tmp_path / str(workers), packed, *GROUP).finish()
     one, two, three = (history(tmp_path / str(n) / "demo") for n in (1, 2, 3))
     for other in (two, three):
         for a, b in zip(one, other, strict=True):
@@ -144,7 +116,7 @@ assert not any("gloo" in name for name in names), names
 
 def test_small_forward_passes_change_nothing_but_memory(packed: Dataset, tmp_path: Path) -> None:
     for name, extra in (("whole", ()), ("parts", ("train.micro_batch=2",))):
-        finish(torchrun(2, tmp_path / name, packed, *GROUP, *extra))
+        ranks.train(2, tmp_path / name, packed, *GROUP, *extra).finish()
     a, b = (history(tmp_path / n / "demo")[0]["val_loss"] for n in ("whole", "parts"))
     assert abs(a - b) < ROUNDING["val_loss"]
 
@@ -154,22 +126,20 @@ def test_three_workers_killed_and_resumed_equal_the_uninterrupted_to_the_bit(
 ) -> None:
     """Killed in the middle of an epoch: it goes on from there, not from the epoch's beginning."""
     words = ("train.batch_size=10", "train.epochs=4", "model.dropout=0.2", "checkpoint.keep=all")
-    finish(torchrun(3, tmp_path / "whole", packed, *words))
+    ranks.train(3, tmp_path / "whole", packed, *words).finish()
     words = (*words, "checkpoint.every=7 steps")
-    broken = torchrun(3, tmp_path / "broken", packed, *words)
+    broken = ranks.train(3, tmp_path / "broken", packed, *words)
     run = tmp_path / "broken" / "demo"
     deadline = time.monotonic() + 120
     while not list(run.glob("snapshot_0002_0000[2-9]*/progress.json")):
-        assert broken.poll() is None
+        assert broken.training, broken.output
         assert time.monotonic() < deadline
         time.sleep(0.005)
-    for pid in (broken.pid, *descendants(broken.pid)):
-        os.kill(pid, signal.SIGKILL)
-    broken.communicate()
+    broken.kill()
     assert len(history(run)) == 2, "the run was over before it could be killed"
     again = RunFolder(str(run))
     assert "/snapshot_0002_0000" in str(again.resume_from(again.latest()))
-    finish(torchrun(3, tmp_path / "broken", packed, *words))
+    ranks.train(3, tmp_path / "broken", packed, *words).finish()
     assert not list(run.glob("snapshot_*/*"))  # a kill while deleting may leave an empty folder
     assert history(run) == history(tmp_path / "whole" / "demo")
     last = {
@@ -212,7 +182,7 @@ def test_the_gradient_is_the_exact_mean_where_shares_are_uneven_or_empty(
         "train.class_weights=balanced",
     )
     for workers in (1, 3):
-        finish(torchrun(workers, tmp_path / str(workers), data, *words))
+        ranks.train(workers, tmp_path / str(workers), data, *words).finish()
     one, three = (first_gradient(tmp_path / str(n) / "demo") for n in (1, 3))
     assert max(gradient.abs().max() for gradient in one.values()) > 0.01
     for number, gradient in one.items():
@@ -223,7 +193,7 @@ def test_what_validation_judged_is_the_model_that_was_saved(
     packed: Dataset, tmp_path: Path
 ) -> None:
     """With batch norm each worker has statistics of its own until they are made the same."""
-    finish(torchrun(3, tmp_path, packed, "train.epochs=1"))
+    ranks.train(3, tmp_path, packed, "train.epochs=1").finish()
     run = tmp_path / "demo"
     found = evaluation.evaluate(str(run / "best" / "model.safetensors"), None, "val")
     row = history(run)[0]

@@ -11,9 +11,10 @@ import pytest
 from rayograph import storage
 from rayograph.data.dataset import Dataset
 from rayograph.runs.folder import RunFolder
+from tests import ranks
 from tests.conftest import rayograph
 from tests.head import submit
-from tests.promise.test_equality import finish, history, torchrun
+from tests.promise.test_equality import history
 
 pytestmark = pytest.mark.cluster
 
@@ -84,5 +85,7 @@ def test_ray_and_torchrun_have_the_same_loss_curve(
         f"run.storage={tmp_path}/ray",
         *words,
     )
-    finish(torchrun(2, tmp_path / "torchrun", packed, *words))
+    process = ranks.torchrun(2, tmp_path / "torchrun", packed, *words)
+    output, _ = process.communicate(timeout=240)
+    assert process.returncode == 0, output.decode()
     assert history(tmp_path / "ray" / "demo") == history(tmp_path / "torchrun" / "demo")

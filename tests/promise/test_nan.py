@@ -1,6 +1,5 @@
 """`train.on_nan`, on two workers: a film that a model cannot bear, and a model that bears none."""
 
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +16,8 @@ from rayograph.models.build import build
 from rayograph.runs.folder import RunFolder
 from rayograph.train import local
 from rayograph.train.stops import deaf
+from tests import ranks
 from tests.conftest import packing
-from tests.promise.test_equality import torchrun
 
 FILMS, BATCH, STEPS = 40, 4, 10
 WHITE = "white.png"
@@ -80,16 +79,10 @@ def last(runs: Path) -> tuple[dict[str, float], set[float], bool]:
     return folder.history()[0], {float(s["step"]) for s in states.values()}, finite
 
 
-def told(process: "subprocess.Popen[bytes]") -> str:
-    output, _ = process.communicate(timeout=240)
-    assert process.returncode == 0, output.decode()
-    return output.decode()
-
-
 def test_a_step_without_a_loss_is_named_counted_and_changes_nothing(
     gray: Dataset, weights: str, tmp_path: Path
 ) -> None:
-    output = told(torchrun(2, tmp_path, gray, *words(gray, weights, "skip", 6)))
+    output = ranks.train(2, tmp_path, gray, *words(gray, weights, "skip", 6)).finish()
     assert "epoch 1, step 7: the loss is nan; train.on_nan=skip" in output
     assert "  1 steps skipped  " in output
     row, stepped, finite = last(tmp_path)
@@ -102,7 +95,7 @@ def test_restoring_goes_back_to_what_was_saved_and_on_with_the_next_films(
     gray: Dataset, weights: str, tmp_path: Path
 ) -> None:
     given = (*words(gray, weights, "restore", 6), "checkpoint.every=5 steps")
-    output = told(torchrun(2, tmp_path, gray, *given))
+    output = ranks.train(2, tmp_path, gray, *given).finish()
     assert "epoch 1, step 7: the loss is nan; train.on_nan=restore" in output
     row, stepped, finite = last(tmp_path)
     assert (row["skipped"], row["films"]) == (1, FILMS - BATCH), "no film twice"

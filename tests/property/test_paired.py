@@ -112,7 +112,7 @@ def test_the_difference_covers_the_truth_and_p_is_fair_where_films_of_a_patient_
         right = [(0.4 + common * 0.8 + rng.normal(size=(240)) > 0).astype(float) for _ in "ab"]
         judges = [judge(each) for each in right]
         drawn = paired.bootstrap(judges, names, resamples=400)
-        found = paired.difference(right[0].mean(), right[1].mean(), drawn)
+        found = paired.difference(right[0].mean(), right[1].mean(), drawn, 80)
         covered += found.difference.low <= 0 <= found.difference.high
         told += found.p <= 0.05
     assert 0.93 <= covered / sets <= 0.97
@@ -120,20 +120,21 @@ def test_the_difference_covers_the_truth_and_p_is_fair_where_films_of_a_patient_
 
 
 def test_a_difference_undefined_or_of_one_patient():
-    none = paired.difference(np.nan, 0.5, np.zeros((0, 2)))
+    none = paired.difference(np.nan, 0.5, np.zeros((0, 2)), 9)
     assert (none.difference.value, none.p) == (None, None)
     right = [np.array([1.0, 0, 0]), np.array([1.0, 1, 0])]
     drawn = paired.bootstrap([judge(each) for each in right], ["a", "a", "a"])
     assert drawn.shape == (0, 2)
-    one = paired.difference(right[0].mean(), right[1].mean(), drawn)
+    one = paired.difference(right[0].mean(), right[1].mean(), drawn, 1)
     assert one.difference.value == pytest.approx(1 / 3)
     assert (one.difference.low, one.p) == (None, None)
 
 
 def test_equal_models_have_p_1_and_both_signs_are_alike():
     drawn = np.random.default_rng(1).normal(size=(500, 2))
-    assert paired.difference(0.5, 0.5, np.repeat(drawn[:, :1], 2, axis=1)).p == 1
-    there, back = paired.difference(0.1, 0.4, drawn), paired.difference(0.4, 0.1, drawn[:, ::-1])
+    assert paired.difference(0.5, 0.5, np.repeat(drawn[:, :1], 2, axis=1), 9).p == 1
+    there = paired.difference(0.1, 0.4, drawn, 9)
+    back = paired.difference(0.4, 0.1, drawn[:, ::-1], 9)
     assert there.p == back.p
     assert there.difference.low == pytest.approx(-back.difference.high)
 

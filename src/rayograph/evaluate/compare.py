@@ -126,13 +126,13 @@ def of(targets: Sequence[Target], found: Sequence[Evaluation], metric: str) -> C
         Judge(task, chosen, labels, own, each) for own, each in zip(logits, found, strict=True)
     ]
     points = np.stack([judge(np.ones((1, len(ids))))[0] for judge in judges])
-    drawn = paired.bootstrap(judges, patients)
+    drawn, fewest = paired.bootstrap(judges, patients), task.fewest(labels, patients)
     labelled = task.classes if chosen.name in task.by_label else ()
     places = range(1, len(targets))
 
     def test(model: int, column: int) -> Test:
         both = drawn[:, [0, model], column]
-        return paired.difference(points[0, column], points[model, column], both)
+        return paired.difference(points[0, column], points[model, column], both, fewest[column])
 
     tests = [test(i, 0) for i in places]
     corrected = paired.holm([each.p for each in tests])
@@ -146,10 +146,10 @@ def of(targets: Sequence[Target], found: Sequence[Evaluation], metric: str) -> C
             Judged(
                 name,
                 each,
-                percentile(points[i, 0], [drawn[:, i, 0]]),
+                percentile(points[i, 0], [drawn[:, i, 0]], fewest[0]),
                 {
-                    label: percentile(points[i, 1 + k], [drawn[:, i, 1 + k]])
-                    for k, label in enumerate(labelled)
+                    label: percentile(points[i, k], [drawn[:, i, k]], fewest[k])
+                    for k, label in enumerate(labelled, start=1)
                 },
             )
             for i, (name, each) in enumerate(zip(names, found, strict=True))

@@ -87,6 +87,9 @@ class Task(Protocol):
     ) -> Judgement:
         """Every metric with its interval; `ValueError` for what cannot be judged."""
 
+    def fewest(self, labels: Labels, patients: Sequence[str]) -> tuple[int, ...]:
+        """Patients that an interval hangs on: of all samples, and where a label is judged its."""
+
     def wanted(self, points: OperatingPoints) -> tuple[Metric, ...]:
         """The metrics that `evaluate` gives, with those of operating points if there are any."""
 

@@ -101,8 +101,14 @@ def drops(
         _bootstrap(task, each, points, judge, resamples, seed)
         for each, seed in ((inside, INTERNAL), (outside, EXTERNAL))
     ]
-    every = [_drop(found[0], found[1], column) for column in range(found[0][0].size)]
-    k, rest = len(task.classes), every[len(names) :]
+    k = len(task.classes)
+    places = [0] * len(names) + [1 + i % k for i in range(k * len(by_label))]
+    fewest = [task.fewest(each.labels, each.patients) for each in (inside, outside)]
+    every = [
+        _drop(found[0], found[1], column, [few[place] for few in fewest])
+        for column, place in enumerate(places)
+    ]
+    rest = every[len(names) :]
     labels = {
         label: {name: rest[place * k + i] for place, name in enumerate(by_label)}
         for i, label in enumerate(task.classes)
@@ -132,16 +138,16 @@ def _bootstrap(
     return point[0], np.concatenate([point[:0], *drawn])
 
 
-def _drop(internal: Values, external: Values, column: int) -> Drop:
+def _drop(internal: Values, external: Values, column: int, fewest: Sequence[int]) -> Drop:
     (inside, of_inside), (outside, of_outside) = (
         (float(values[column]), drawn[:, column]) for values, drawn in (internal, external)
     )
     count = min(len(of_inside), len(of_outside))  # none of a single patient
     both = np.stack([of_inside[:count], of_outside[:count]], axis=1)
     return Drop(
-        percentile(inside, [of_inside]),
-        percentile(outside, [of_outside]),
-        paired.difference(inside, outside, both).difference,
+        percentile(inside, [of_inside], fewest[0]),
+        percentile(outside, [of_outside], fewest[1]),
+        paired.difference(inside, outside, both, min(fewest)).difference,
     )
 
 

@@ -102,20 +102,36 @@ def score_interval(value: float, trials: float) -> Estimate:
     return Estimate(value, float(max(0.0, middle - half)), float(min(1.0, middle + half)))
 
 
-def percentile(value: float, draws: Sequence[Floats]) -> Estimate:
-    """The percentile interval of the resamples [r] in which a metric is defined.
+def percentile(value: float, draws: Sequence[Floats], patients: int) -> Estimate:
+    """The expanded percentile interval of the resamples [r] in which a metric is defined.
 
-    None where it is undefined in more than half of them, or there are none. Source: Efron &
-    Tibshirani, An Introduction to the Bootstrap (1993), ch. 13.
+    A bootstrap of few is too narrow; so it reaches as much further as Student's interval of a mean
+    of so many `patients`, those of the rarer kind (`rarest`), reaches further than a plain one.
+    None where the metric is undefined in more than half of the resamples, or there are none.
+    Sources: Efron & Tibshirani, An Introduction to the Bootstrap (1993), ch. 13; Hesterberg, Am.
+    Stat. 69 (2015) 371.
     """
+    from scipy.stats import norm, t
+
     if np.isnan(value):
         return Estimate(None)
     drawn = np.concatenate([*draws, np.empty(0)])
     defined = drawn[~np.isnan(drawn)]
     if not len(defined) or 2 * len(defined) < len(drawn):
         return Estimate(value)
-    low, high = np.quantile(defined, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    outside = (1 - CONFIDENCE) / 2 if patients > 1 else 0.0
+    if patients > 1:
+        reach = np.sqrt(patients / (patients - 1)) * t.ppf(outside, patients - 1)
+        outside = float(norm.cdf(reach))
+    low, high = np.quantile(defined, [outside, 1 - outside])
     return Estimate(value, float(low), float(high))
+
+
+def rarest(kinds: npt.NDArray[np.integer], patients: Sequence[str]) -> int:
+    """Patients of the rarest of the kinds that occur; kinds [n], negative ones are not counted."""
+    names = np.asarray(patients, dtype=np.str_)
+    found = [len(np.unique(names[kinds == kind])) for kind in np.unique(kinds[kinds >= 0])]
+    return min(found, default=0)
 
 
 def multiplicities(patients: Sequence[str], count: int, seed: int) -> Iterator[Floats]:

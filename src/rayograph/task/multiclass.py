@@ -15,6 +15,7 @@ from rayograph.task.estimate import (
     multiplicities,
     percentile,
     proportion,
+    rarest,
 )
 from rayograph.task.labels import ABSENT, PRESENT, Labels
 from rayograph.task.metric import Floats, Metric
@@ -153,7 +154,7 @@ class Multiclass:
             raise ValueError(f"{len(patients)} patients for {len(logits)} films: give one a film")
         judged = self._judged(labels, logits, points)
         point = Resampled(judged, np.ones((1, len(labels))))
-        wanted = self.wanted(points)
+        wanted, (fewest,) = self.wanted(points), self.fewest(labels, patients)
         drawn: dict[str, list[Floats]] = {m.name: [] for m in wanted if m.interval == "bootstrap"}
         for weights in multiplicities(patients, resamples, seed):
             resampled = Resampled(judged, weights)
@@ -164,9 +165,13 @@ class Multiclass:
         def estimate(metric: Metric) -> Estimate:
             if metric.counts is not None:
                 return proportion(*metric.counts(judged), patients)
-            return percentile(metric.value(point).item(), drawn.get(metric.name, []))
+            return percentile(metric.value(point).item(), drawn.get(metric.name, []), fewest)
 
         return Judgement({metric.name: estimate(metric) for metric in wanted}, {})
+
+    def fewest(self, labels: Labels, patients: Sequence[str]) -> tuple[int, ...]:
+        """The patients of the rarest class."""
+        return (rarest(labels.argmax(axis=1), patients),)
 
     def wanted(self, points: OperatingPoints) -> tuple[Metric, ...]:
         """The metrics that `evaluate` gives, with those of the operating point if there is one."""

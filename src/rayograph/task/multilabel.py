@@ -15,6 +15,7 @@ from rayograph.task.estimate import (
     multiplicities,
     percentile,
     proportion,
+    rarest,
 )
 from rayograph.task.labels import ABSENT, MISSING, PRESENT, UNCERTAIN, Labels
 from rayograph.task.metric import Floats, Metric
@@ -162,6 +163,7 @@ class Multilabel:
             for name, draws in of_labels.items():
                 draws.append(BY_LABEL[name](resampled))
         whole = {name: value(point)[0] for name, value in BY_LABEL.items()}
+        everyone, *of_label = self.fewest(labels, patients)
 
         def estimate(name: str, i: int) -> Estimate:
             if name in PROPORTIONS:
@@ -169,11 +171,11 @@ class Multilabel:
                 right = judged.decisions[:, i] == (labels[:, i] == PRESENT)
                 return proportion(right, counted, patients)
             draws = [block[:, i] for block in of_labels.get(name, ())]
-            return percentile(float(whole[name][i]), draws)
+            return percentile(float(whole[name][i]), draws, of_label[i])
 
         return Judgement(
             {
-                m.name: percentile(m.value(point).item(), drawn.get(m.name, ()))
+                m.name: percentile(m.value(point).item(), drawn.get(m.name, ()), everyone)
                 for m in self.metrics
             },
             {
@@ -181,6 +183,10 @@ class Multilabel:
                 for i, label in enumerate(self.classes)
             },
         )
+
+    def fewest(self, labels: Labels, patients: Sequence[str]) -> tuple[int, ...]:
+        """All patients, since a mean over labels hangs on many; and each label's rarer kind's."""
+        return (len(set(patients)), *(rarest(column, patients) for column in labels.T))
 
     def wanted(self, points: OperatingPoints) -> tuple[Metric, ...]:  # noqa: ARG002
         """The metrics that `evaluate` gives over the labels, whatever decides."""

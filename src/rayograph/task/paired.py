@@ -56,18 +56,19 @@ def bootstrap(
     return whole[:0]
 
 
-def difference(reference: float, other: float, drawn: Floats) -> Test:
+def difference(reference: float, other: float, drawn: Floats, patients: int) -> Test:
     """Other less reference; `drawn` [r, 2] holds both in the same resamples, in that order.
 
-    The interval is of percentiles. p is twice the smaller share of resamples in which the
-    difference is at most, or at least, 0, the sample itself counted as one of them (so it is never
-    below 2 / (r + 1)); it is None where the interval is. Source: Davison & Hinkley, Bootstrap
+    The interval is that of `estimate.percentile`, which says what `patients` are. p is twice the
+    smaller share of resamples in which the difference is at most, or at least, 0, the sample itself
+    counted as one of them (so it is never below 2 / (r + 1)); it is None where the interval is.
+    Source: Davison & Hinkley, Bootstrap
     Methods and their Application (1997), ch. 4 and 5.
     """
     if np.isnan(reference) or np.isnan(other):
         return Test(Estimate(None), None)
     differences = drawn[:, 1] - drawn[:, 0]
-    found = percentile(other - reference, [differences])
+    found = percentile(other - reference, [differences], patients)
     if not found.bounded:
         return Test(found, None)
     defined = differences[~np.isnan(differences)]

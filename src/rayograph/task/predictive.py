@@ -7,7 +7,14 @@ import numpy as np
 import numpy.typing as npt
 
 from rayograph.errors import UserError
-from rayograph.task.estimate import RESAMPLES, Estimate, multiplicities, percentile, proportion
+from rayograph.task.estimate import (
+    RESAMPLES,
+    Estimate,
+    multiplicities,
+    percentile,
+    proportion,
+    rarest,
+)
 from rayograph.task.labels import ABSENT, PRESENT, Labels
 from rayograph.task.metric import Floats
 
@@ -60,14 +67,15 @@ def predictive(
         axis=1,
     ).astype(np.float64)  # fmt: skip
     whole = _rates(parts.sum(axis=0)[None])
+    fewest = [rarest(column, patients) for column in own.T]
     blocks = [_rates(weights @ parts) for weights in multiplicities(patients, resamples, 0)]
     drawn = np.concatenate([*blocks, np.empty((0, *whole.shape[1:]))])
     return {
         name: [
             Predictive(
                 share,
-                ppv=_estimate(ppv, share, whole[:, :, i], drawn[:, :, i]),
-                npv=_estimate(npv, share, whole[:, :, i], drawn[:, :, i]),
+                ppv=_estimate(ppv, share, whole[:, :, i], drawn[:, :, i], fewest[i]),
+                npv=_estimate(npv, share, whole[:, :, i], drawn[:, :, i], fewest[i]),
             )
             for share in prevalences
         ]
@@ -97,11 +105,15 @@ def _rates(counts: Floats) -> Floats:
 
 
 def _estimate(
-    of: Callable[[Floats, Floats, float], Floats], share: float, whole: Floats, drawn: Floats
+    of: Callable[[Floats, Floats, float], Floats],
+    share: float,
+    whole: Floats,
+    drawn: Floats,
+    fewest: int,
 ) -> Estimate:
     """A predictive value of sensitivity and specificity, [1, 2] of all films and [r, 2] drawn."""
     value, draws = (of(rates[:, 0], rates[:, 1], share) for rates in (whole, drawn))
-    found = percentile(value.item(), [draws])
+    found = percentile(value.item(), [draws], fewest)
     return found if found.low != found.high else Estimate(found.value)
 
 

@@ -156,7 +156,8 @@ def _judge(
     drawn = paired.bootstrap(judges, patients)
     few = np.minimum((labels == PRESENT).sum(axis=0), (labels == ABSENT).sum(axis=0)) < FEWEST
     undecided = np.concatenate([[False], few])[: whole.shape[1]]
-    return [[*_beside(whole, drawn, row, undecided)] for row in range(len(logits))]
+    fewest = task.fewest(labels, patients)
+    return [[*_beside(whole, drawn, row, undecided, fewest)] for row in range(len(logits))]
 
 
 def _columns(task: Task, labels: Labels, logits: Floats) -> Callable[[Floats], Floats]:
@@ -174,15 +175,18 @@ def _columns(task: Task, labels: Labels, logits: Floats) -> Callable[[Floats], F
     return judge
 
 
-def _beside(whole: Floats, drawn: Floats, row: int, undecided: Any) -> Iterator[Found]:
+def _beside(
+    whole: Floats, drawn: Floats, row: int, undecided: Any, fewest: Sequence[int]
+) -> Iterator[Found]:
     """One of those judged, [rows, columns] and [r, rows, columns], beside the first.
 
-    `undecided` bool [columns] are of too few films.
+    `undecided` bool [columns] are of too few films; `fewest` [columns] are of `Task.fewest`.
     """
     for column in range(whole.shape[1]):
         model, own = whole[0, column], whole[row, column]
-        auroc = percentile(own, [drawn[:, row, column]])
-        lead = paired.difference(own, model, drawn[:, [row, 0], column]).difference
+        auroc = percentile(own, [drawn[:, row, column]], fewest[column])
+        both = drawn[:, [row, 0], column]
+        lead = paired.difference(own, model, both, fewest[column]).difference
         above = model > CHANCE and not np.isnan(own)
         share = float((own - CHANCE) / (model - CHANCE)) if above else None
         near = None if undecided[column] else close(auroc, lead, share)
