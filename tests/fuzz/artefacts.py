@@ -101,7 +101,8 @@ def runs(folder: Path, data: Dataset) -> None:
     card = ModelCard(
         model=chosen.model, task="multiclass", classes=manifest.classes, recipe=manifest.recipe,
         transform=data.transform(chosen.data, chosen.evaluate), operating_points=(0.5,),
-        dataset=data.uri, fingerprint=manifest.fingerprint, run="run", epoch=1, metrics={"loss": 0.6, "auroc": None},
+        dataset=data.uri, fingerprint=manifest.fingerprint, run="run", epoch=1,
+        metrics={"loss": 0.6, "auroc": None},
     )  # fmt: skip
     run = RunFolder.of(chosen)
     run.begin(chosen)
