@@ -74,7 +74,7 @@ def validated(model: nn.Module, val: Films, transform: Transform) -> float:
     films, labels = val.films[rank::world], val.labels[rank::world]
     total = torch.zeros(1)
     for part in torch.arange(len(films)).split(64):
-        pictures = transform.evaluate(films[part])
+        (pictures,) = transform.views(films[part])
         total += F.cross_entropy(model(pictures), labels[part], reduction="sum")
     dist.all_reduce(total)
     return total.item() / len(val.films)
@@ -89,7 +89,7 @@ def main() -> None:
     dist.init_process_group("gloo")
     dataset = prepare.dataset(config)
     train, val = loaded(dataset, "train"), loaded(dataset, "val")
-    spec = dataset.transform(config.data)
+    spec = dataset.transform(config.data, config.evaluate)
     transform = transforms.build(spec, config.augment)
     model = build(config.model, spec.shape, dataset.task.outputs)
     model = model.to(memory_format=torch.channels_last)

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from benchmarks import made
 from benchmarks.targets import Figure, show
-from rayograph.config import AugmentOptions, DataOptions, ModelOptions
+from rayograph.config import AugmentOptions, DataOptions, EvaluateOptions, ModelOptions
 from rayograph.data import order, stream, transforms
 from rayograph.data.dataset import Dataset
 from rayograph.models.build import build
@@ -60,7 +60,7 @@ class Step:
 
     def __init__(self, dataset: Dataset, size: Size, device: torch.device) -> None:
         torch.manual_seed(0)
-        spec = dataset.transform(DataOptions(image_size=size.image_size))
+        spec = dataset.transform(DataOptions(image_size=size.image_size), EvaluateOptions())
         model = build(ModelOptions(name=size.model), spec.shape, dataset.task.outputs)
         self._model = model.to(device).to(memory_format=torch.channels_last).train()
         self._optimizer = torch.optim.SGD(self._model.parameters(), lr=0.01, momentum=0.9)

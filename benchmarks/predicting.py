@@ -188,7 +188,8 @@ def _read(places: list[str]) -> Iterator[bytes]:
 
 @torch.inference_mode()
 def _forward(loaded: Any, batch: list[Any]) -> None:
-    loaded.network(loaded.transform.evaluate(torch.from_numpy(np.stack(batch)))).numpy()
+    (sees,) = loaded.transform.views(torch.from_numpy(np.stack(batch)))
+    loaded.network(sees).numpy()
 
 
 if __name__ == "__main__":

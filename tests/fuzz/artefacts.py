@@ -64,7 +64,7 @@ def records(folder: Path) -> dict[str, bytes]:
     pack(open_source(str(table), options), str(folder / "records"), one_by_one, False)
     data = Dataset.open(str(folder / "records"), fold=0)
     chosen = RunConfig.load(None, ["model.name=mlp", "model.hidden=[2]"])
-    spec = data.transform(chosen.data)
+    spec = data.transform(chosen.data, chosen.evaluate)
     card = ModelCard(
         model=chosen.model, task="multilabel", classes=data.manifest.classes,
         recipe=data.manifest.recipe, transform=spec, operating_points=(0.5,), dataset=data.uri,
@@ -100,8 +100,9 @@ def runs(folder: Path, data: Dataset) -> None:
     manifest = data.manifest
     card = ModelCard(
         model=chosen.model, task="multiclass", classes=manifest.classes, recipe=manifest.recipe,
-        transform=data.transform(chosen.data), operating_points=(0.5,), dataset=data.uri,
-        fingerprint=manifest.fingerprint, run="run", epoch=1, metrics={"loss": 0.6, "auroc": None},
+        transform=data.transform(chosen.data, chosen.evaluate), operating_points=(0.5,),
+        dataset=data.uri, fingerprint=manifest.fingerprint, run="run", epoch=1,
+        metrics={"loss": 0.6, "auroc": None},
     )  # fmt: skip
     run = RunFolder.of(chosen)
     run.begin(chosen)

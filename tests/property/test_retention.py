@@ -17,7 +17,7 @@ from ray.train.v2._internal.execution.checkpoint.checkpoint_manager import Check
 from ray.train.v2._internal.execution.context import StorageContext
 from ray.train.v2._internal.execution.training_report import _TrainingReport
 
-from rayograph.config import DataOptions, ModelOptions, PackOptions
+from rayograph.config import DataOptions, EvaluateOptions, ModelOptions, PackOptions
 from rayograph.data.dataset import Dataset
 from rayograph.pack import phantom
 from rayograph.runs import checkpoint, history
@@ -94,7 +94,8 @@ def payload_of(data: Dataset, rows: list[dict[str, Any]]) -> CheckpointPayload:
     manifest = data.manifest
     card = ModelCard(
         model=ModelOptions(name="cnn"), task="multiclass", classes=manifest.classes,
-        recipe=manifest.recipe, transform=data.transform(DataOptions(image_size=32)),
+        recipe=manifest.recipe,
+        transform=data.transform(DataOptions(image_size=32), EvaluateOptions()),
         operating_points=None, dataset=data.uri, fingerprint=manifest.fingerprint, run="run",
         epoch=rows[-1]["epoch"], metrics={},
     )  # fmt: skip

@@ -79,7 +79,7 @@ def model(
     network = build.build(options, made.transform.shape, len(made.classes)).eval()
     last = build.head(network, options.name)
     values = torch.from_numpy(specimens.drawn(made))
-    sees = transforms.build(made.transform).evaluate(values)
+    (sees,) = transforms.build(made.transform).views(values)
     with torch.no_grad():
         spread = network(sees).std(dim=0).clamp(min=1e-3)
         last.weight /= spread[:, None]
@@ -102,7 +102,8 @@ def of_the_model(place: str, samples: npt.NDArray[np.generic]) -> npt.NDArray[np
     """The probabilities that `predict` gives."""
     loaded = load(place, torch.device("cpu"))
     with torch.inference_mode():
-        logits = loaded.network(loaded.transform.evaluate(torch.from_numpy(samples))).numpy()
+        (sees,) = loaded.transform.views(torch.from_numpy(samples))
+        logits = loaded.network(sees).numpy()
     return loaded.task.probabilities(logits.astype(np.float64))
 
 

@@ -11,7 +11,7 @@ import torch
 from sklearn.datasets import load_breast_cancer
 from sklearn.model_selection import train_test_split
 
-from rayograph.config import DataOptions, PackOptions, RunConfig
+from rayograph.config import DataOptions, EvaluateOptions, PackOptions, RunConfig
 from rayograph.data import index, stream, transforms
 from rayograph.data.dataset import Dataset
 from rayograph.data.recipe import TableTransform
@@ -54,7 +54,7 @@ def test_columns_become_what_the_model_sees(tmp_path: Path) -> None:
     assert version.name == "version"
     assert [f.kind for f in data.manifest.findings] == ["constant_column", "patients_unknown"]
 
-    spec = data.transform(DataOptions())
+    spec = data.transform(DataOptions(), EvaluateOptions())
     assert isinstance(spec, TableTransform)
     assert spec.shape == (6,), "age, version, three sites, whether the age is missing"
     known = [float(v) for v in index.read(data, "train").column("age").to_pylist() if v is not None]
@@ -64,7 +64,8 @@ def test_columns_become_what_the_model_sees(tmp_path: Path) -> None:
     unseen, missing = 3.0, float("nan")
     rows = torch.tensor([[np.mean(known), 1, 1], [missing, unseen, 1]], dtype=torch.float32)
     expected = [[0, 0, 0, 1, 0, 0], [0, 0, 0, 0, 0, 1]]
-    assert torch.allclose(transform.evaluate(rows), torch.tensor(expected).float(), atol=1e-6)
+    (seen,) = transform.views(rows)
+    assert torch.allclose(seen, torch.tensor(expected).float(), atol=1e-6)
     assert sorted(index.read(data, "train").column("sample_id").to_pylist())[0].isdigit()
 
 

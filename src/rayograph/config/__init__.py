@@ -4,6 +4,7 @@ from rayograph.config.augment import AugmentOptions
 from rayograph.config.cluster import ClusterOptions
 from rayograph.config.commands import PackConfig, PredictConfig, RunConfig, SweepConfig
 from rayograph.config.data import DataOptions, PhantomOptions
+from rayograph.config.evaluate import EvaluateOptions
 from rayograph.config.labels import LabelOptions
 from rayograph.config.model import ModelOptions, is_place
 from rayograph.config.pack import PackOptions, SourceOptions
@@ -19,6 +20,7 @@ __all__ = [
     "ClusterOptions",
     "Config",
     "DataOptions",
+    "EvaluateOptions",
     "LabelOptions",
     "ModelOptions",
     "OptimOptions",

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from rayograph.config.augment import AugmentOptions
 from rayograph.config.cluster import ClusterOptions
 from rayograph.config.data import DataOptions, PhantomOptions
+from rayograph.config.evaluate import EvaluateOptions
 from rayograph.config.labels import LabelOptions
 from rayograph.config.model import ModelOptions
 from rayograph.config.pack import PackOptions, SourceOptions
@@ -43,6 +44,7 @@ class RunConfig(Config):
     train: TrainOptions = TrainOptions()
     optim: OptimOptions = OptimOptions()
     checkpoint: CheckpointOptions = CheckpointOptions()
+    evaluate: EvaluateOptions = EvaluateOptions()
     cluster: ClusterOptions = ClusterOptions()
 
     @model_validator(mode="after")

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from rayograph import storage
 from rayograph import task as tasks
-from rayograph.config import DataOptions
+from rayograph.config import DataOptions, EvaluateOptions
 from rayograph.data.cache import Cache
 from rayograph.data.inputs import Inputs
 from rayograph.data.manifest import PART, VERSION, Manifest, RecordBatch, Shard, Split
@@ -86,9 +86,9 @@ class Dataset:
         """What its labels mean."""
         return tasks.of(self.manifest.task, self.manifest.classes)
 
-    def transform(self, options: DataOptions) -> TransformSpec:
+    def transform(self, options: DataOptions, judged: EvaluateOptions) -> TransformSpec:
         """From its samples to what a model sees; fitted to the training split."""
-        return fitted(self.manifest.recipe, self.split("train").moments, options)
+        return fitted(self.manifest.recipe, self.split("train").moments, options, judged)
 
     @property
     def inputs(self) -> Inputs:

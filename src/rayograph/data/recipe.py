@@ -17,7 +17,7 @@ from pydantic import (
     model_validator,
 )
 
-from rayograph.config import DataOptions
+from rayograph.config import DataOptions, EvaluateOptions
 from rayograph.data.moments import Moments
 from rayograph.errors import one_line
 
@@ -71,7 +71,8 @@ class ImageRecipe(BaseModel, frozen=True, extra="forbid"):
 class ImageTransform(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """From a packed film to what the model sees: its size, and the training pixels' moments.
 
-    By `normalize` gray levels are standardised by these moments, or by each film's own.
+    By `normalize` gray levels are standardised by these moments, or by each film's own. A film is
+    judged by the mean logits of its `views`: the whole film, or five crops of the side `crop`.
     """
 
     kind: Literal["image"] = "image"
@@ -79,14 +80,24 @@ class ImageTransform(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False
     mean: Annotated[float, Field(ge=0, le=1)]
     std: Annotated[float, Field(gt=0, le=1)]
     normalize: Literal["dataset", "film"] = "dataset"
+    views: Literal["whole", "five"] = "whole"
+    crop: Annotated[float, Field(ge=0.5, lt=1)] = 0.9
 
     @classmethod
-    def fitted(cls, moments: Moments, options: DataOptions) -> "ImageTransform":
+    def fitted(
+        cls, moments: Moments, options: DataOptions, judged: EvaluateOptions
+    ) -> "ImageTransform":
         """The transform for a training split with these moments of gray levels, 0 to 255."""
         (mean,), (square,) = moments.mean, moments.mean_square
         std = math.sqrt(max(square - mean**2, 1.0))
-        side, normalize = options.image_size, options.normalize
-        return cls(size=side, mean=mean / 255, std=std / 255, normalize=normalize)
+        return cls(
+            size=options.image_size,
+            mean=mean / 255,
+            std=std / 255,
+            normalize=options.normalize,
+            views=judged.views,
+            crop=judged.crop,
+        )
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -94,10 +105,29 @@ class ImageTransform(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False
         return (1, self.size, self.size)
 
     @property
+    def side(self) -> int:
+        """Of the film in pixels, of which each view is `size` by `size`."""
+        return round(self.size / self.crop) if self.views == "five" else self.size
+
+    @property
+    def corners(self) -> tuple[tuple[int, int], ...]:
+        """The upper left corner of each view in that film, (row, column); the centre is last."""
+        if self.views == "whole":
+            return ((0, 0),)
+        far = self.side - self.size
+        return (0, 0), (0, far), (far, 0), (far, far), (far // 2, far // 2)
+
+    @property
+    def passes(self) -> int:
+        """Of the network, to judge a sample."""
+        return len(self.corners)
+
+    @property
     def words(self) -> str:
         """What the model sees, for people."""
         own = ", each standardised by itself" if self.normalize == "film" else ""
-        return f"seen at {self.size}{own}"
+        crops = f", judged by five crops of side {self.crop:g}" if self.views == "five" else ""
+        return f"seen at {self.size}{own}{crops}"
 
 
 class TableColumn(BaseModel, frozen=True, extra="forbid"):
@@ -183,6 +213,11 @@ class TableTransform(BaseModel, frozen=True, extra="forbid"):
         return (sum((each.categories or 1) + each.flag for each in self.features),)
 
     @property
+    def passes(self) -> int:
+        """Of the network, to judge a sample."""
+        return 1
+
+    @property
     def words(self) -> str:
         """What the model sees, for people."""
         return f"seen as {self.shape[0]} numbers"
@@ -209,8 +244,10 @@ def difference(mine: Recipe, theirs: Recipe) -> str | None:
     return None
 
 
-def fitted(recipe: Recipe, moments: Moments, options: DataOptions) -> TransformSpec:
+def fitted(
+    recipe: Recipe, moments: Moments, options: DataOptions, judged: EvaluateOptions
+) -> TransformSpec:
     """The transform of samples that a recipe makes, for a training split with these moments."""
     if isinstance(recipe, TableRecipe):
         return TableTransform.fitted(recipe, moments)
-    return ImageTransform.fitted(moments, options)
+    return ImageTransform.fitted(moments, options, judged)

@@ -15,6 +15,7 @@ from rayograph.data.inputs import Samples
 from rayograph.errors import Failure
 from rayograph.evaluate import graphs, specimens
 from rayograph.evaluate.graphs import Kind, Run
+from rayograph.evaluate.inference import over_views
 from rayograph.evaluate.model import LoadedModel, load
 from rayograph.models import files
 from rayograph.runs import checkpoint
@@ -39,7 +40,7 @@ class Exported(nn.Module):
 
     def forward(self, samples: Tensor) -> Tensor:
         """Packed samples [n, *shape] to probabilities float32 [n, k]."""
-        logits: Tensor = self.network(self._transform.evaluate(samples))
+        logits = over_views(self.network, self._transform, samples)
         return self._probabilities(logits / self._temperature)
 
 
@@ -104,7 +105,7 @@ def difference(model_uri: str, model: LoadedModel, run: Run, samples: Samples) -
     the model itself returns NaN.
     """
     with torch.inference_mode():
-        logits = model.said(model.transform.evaluate(torch.from_numpy(samples)))
+        logits = model.said(samples)
     try:
         wanted = model.task.probabilities(logits.astype(np.float64))
     except ValueError as error:

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from rayograph.data import stream
 from rayograph.data.dataset import Dataset
@@ -29,6 +29,16 @@ class Logits:
     labels: npt.NDArray[np.int8]
     seen: npt.NDArray[np.int64]
     ids: dict[int, str]
+
+
+def over_views(network: nn.Module, transform: Transform, samples: Tensor) -> Tensor:
+    """A network's logits float32 [n, k] of packed samples [n, …], the mean over their views.
+
+    Whoever judges does it by this. The views take a forward pass each, of n samples, so that many
+    need no more memory than one.
+    """
+    found = [network(view).float() for view in transform.views(samples)]
+    return found[0] if len(found) == 1 else torch.stack(found).mean(dim=0)
 
 
 @torch.inference_mode()
@@ -61,8 +71,8 @@ def logits(
     for batch in stream.stored(dataset, split, rank, world):
         for start in range(0, len(batch.rows), BATCH):
             part = slice(start, start + BATCH)
-            inputs = transform.evaluate(torch.from_numpy(batch.inputs[part]).to(device))
-            out.values[batch.rows[part]] = model(inputs).float().cpu().numpy()
+            samples = torch.from_numpy(batch.inputs[part]).to(device)
+            out.values[batch.rows[part]] = over_views(model, transform, samples).cpu().numpy()
             note(batch.rows[part], batch.inputs[part])
         alive()
         out.labels[batch.rows] = batch.labels

@@ -12,6 +12,7 @@ from rayograph import storage
 from rayograph import task as tasks
 from rayograph.data import transforms
 from rayograph.data.transforms import Transform
+from rayograph.evaluate.inference import over_views
 from rayograph.evaluate.unlike.bank import Unlike, Views
 from rayograph.models import files
 from rayograph.models.build import restored
@@ -32,9 +33,11 @@ class LoadedModel:
     digest: str  # sha256 of the file
     unlike: Unlike | None  # None where the model was not validated
 
-    def said(self, inputs: torch.Tensor) -> npt.NDArray[np.float32]:
-        """Its logits float32 [n, k], over its temperature, of what its transform made."""
-        return calibrated(self.network(inputs).float().cpu().numpy(), self.card.temperature)
+    def said(self, samples: npt.NDArray[np.generic]) -> npt.NDArray[np.float32]:
+        """Its logits float32 [n, k] of packed samples [n, …], over its temperature."""
+        device = next(self.network.parameters()).device
+        logits = over_views(self.network, self.transform, torch.from_numpy(samples).to(device))
+        return calibrated(logits.cpu().numpy(), self.card.temperature)
 
 
 def load(uri: str, device: torch.device) -> LoadedModel:

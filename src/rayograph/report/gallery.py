@@ -50,6 +50,11 @@ def notes(found: Document) -> list[str]:
         finer = found["layer"]["finer"]
         cure = f" --layer {finer} has finer maps, of simpler features." if finer else ""
         said.append(told + cure)
+    if found.get("views", 1) > 1:
+        said.append(
+            f"The model sees {found['views']} crops of a film: a map is the mean of theirs, each "
+            "put where it lies; what fewer crops see counts less."
+        )
     if found["left_out"]:
         said.append(f"No film is shown of {', '.join(found['left_out'])}.")
     return said

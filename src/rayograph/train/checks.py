@@ -29,7 +29,8 @@ def check_run(config: RunConfig, dataset: Dataset) -> None:
             f"{dataset.uri}: {one_line(', '.join(absent))} never occurs in training with "
             f"data.fold={config.data.fold}; pack fewer folds, or leave it out"
         )
-    shape = dataset.transform(config.data).shape
+    _check_views(config, dataset)
+    shape = dataset.transform(config.data, config.evaluate).shape
     check(config.model, shape)
     task.check_select(config.train.select, dataset.task)
     if told := check_weights(config.model, shape, dataset.task.outputs):
@@ -37,6 +38,14 @@ def check_run(config: RunConfig, dataset: Dataset) -> None:
     _check_single_films(config, dataset, shape)
     if config.run.start_from and RunFolder.of(config).latest() is None:
         Progress.of(config.run.start_from, dataset.manifest.fingerprint)
+
+
+def _check_views(config: RunConfig, dataset: Dataset) -> None:
+    views = config.evaluate.views
+    if views != "whole" and dataset.manifest.recipe.kind != "image":
+        raise UserError(
+            f"evaluate.views={views}: {dataset.uri} has records, which have no crops; leave it out"
+        )
 
 
 def _check_single_films(config: RunConfig, dataset: Dataset, shape: tuple[int, ...]) -> None:

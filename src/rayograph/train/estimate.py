@@ -55,7 +55,8 @@ def estimate(
         split.batch_rows, train.batch_size, dataset.manifest.fingerprint, train.seed, epoch=0
     )
     val = dataset.split("val") if "val" in dataset.splits else None
-    shape = dataset.transform(config.data).shape
+    transform = dataset.transform(config.data, config.evaluate)
+    shape = transform.shape
     options = config.model.model_copy(update={"weights": None})
     with torch.device("meta"):
         model = build(options, shape, dataset.task.outputs)
@@ -63,7 +64,8 @@ def estimate(
     trained = _bytes([p for p in model.parameters() if p.requires_grad])
     share = min(train.micro_batch or train.batch_size, -(-train.batch_size // world))
     judged = val.rows if val else 0
-    seconds = films_per_s and (split.rows + FORWARD * judged) / films_per_s * train.epochs
+    work = split.rows + FORWARD * judged * transform.passes
+    seconds = films_per_s and work / films_per_s * train.epochs
     return Needs(
         epochs_done=done,
         films=split.rows,

@@ -65,7 +65,7 @@ class Trainer:
         self.world = world
         self.split = dataset.split("train")
         manifest = dataset.manifest
-        self.spec = dataset.transform(config.data)
+        self.spec = dataset.transform(config.data, config.evaluate)
         self.transform = transforms.build(self.spec, config.augment)
         model = self._build().to(world.device)
         model = model.to(memory_format=torch.channels_last)  # faster on CPUs, too: 1.2 to 2 times

@@ -4,6 +4,7 @@ One implementation for training, evaluation and prediction, on CPUs and GPUs ali
 """
 
 import hashlib
+from collections.abc import Sequence
 from typing import Protocol
 
 import torch
@@ -23,8 +24,11 @@ class Transform(Protocol):
     def train(self, samples: Tensor, draws: Tensor) -> Tensor:
         """Packed samples [n, …] and draws [n, draws] in, what training sees out, float32."""
 
-    def evaluate(self, samples: Tensor) -> Tensor:
-        """Packed samples [n, …] in, what evaluation sees out, float32."""
+    def views(self, samples: Tensor) -> Sequence[Tensor]:
+        """Packed samples [n, …] in, what evaluation sees out, float32 [n, …] a view.
+
+        A sample's logits are the mean over its views.
+        """
 
 
 def build(spec: TransformSpec, options: AugmentOptions | None = None) -> Transform:

@@ -1,7 +1,7 @@
 """Gray films as the model sees them.
 
-For evaluation: the whole film, resized with antialiasing. For training: one affine sampling (crop,
-stretch, shift, rotation, flip), then the tone curve, contrast and brightness.
+For evaluation: the film resized with antialiasing, whole or in five crops. For training: one affine
+sampling (crop, stretch, shift, rotation, flip), then the tone curve, contrast and brightness.
 """
 
 import math
@@ -29,9 +29,17 @@ class FilmTransform:
         self._options = options
         self.draws = 7 if options.area is None and options.gamma == 1 else 9
 
-    def evaluate(self, samples: Tensor) -> Tensor:
-        """The whole film."""
-        return self._normalised(_shrunk(samples.unsqueeze(1).float(), self._spec.size) / 255)
+    def views(self, samples: Tensor) -> tuple[Tensor, ...]:
+        """The whole film; or its four corners and, last, its centre.
+
+        A film that is packed too small for its crops is enlarged, as in training.
+        """
+        spec = self._spec
+        films = _shrunk(samples.unsqueeze(1).float(), spec.side) / 255
+        return tuple(
+            self._normalised(films[..., top : top + spec.size, left : left + spec.size])
+            for top, left in spec.corners
+        )
 
     def train(self, samples: Tensor, draws: Tensor) -> Tensor:
         """The film changed as its draws, uniform in [0, 1), say.

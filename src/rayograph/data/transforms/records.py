@@ -23,7 +23,15 @@ class RecordTransform:
         flagged = [i for i, each in enumerate(features) if each.flag]
         self._flagged = torch.tensor(flagged, dtype=torch.long)
 
-    def evaluate(self, samples: Tensor) -> Tensor:
+    def views(self, samples: Tensor) -> tuple[Tensor]:
+        """The record as it is: one view."""
+        return (self._seen(samples),)
+
+    def train(self, samples: Tensor, draws: Tensor) -> Tensor:  # noqa: ARG002
+        """The same: a record is not augmented."""
+        return self._seen(samples)
+
+    def _seen(self, samples: Tensor) -> Tensor:
         """Numbers, then categories, then flags, each in the order of the columns."""
         here = samples.device
         numbers = samples[:, self._numbers.to(here)]
@@ -31,7 +39,3 @@ class RecordTransform:
         categories = samples[:, self._owner.to(here)] == self._code.to(here)
         flags = samples[:, self._flagged.to(here)].isnan()
         return torch.cat([numbers, categories.float(), flags.float()], dim=1)
-
-    def train(self, samples: Tensor, draws: Tensor) -> Tensor:  # noqa: ARG002
-        """The same: a record is not augmented."""
-        return self.evaluate(samples)

@@ -133,7 +133,6 @@ class _Masks:
 
     def __init__(self, model: LoadedModel, rows: int) -> None:
         self.model = model
-        self.device = next(model.network.parameters()).device
         self.logits = {name: np.empty((rows, model.task.outputs)) for name in (OUTSIDE, INSIDE)}
 
     @torch.inference_mode()
@@ -142,9 +141,8 @@ class _Masks:
         for start in range(0, len(rows), BATCH):
             part = slice(start, start + BATCH)
             for name, values in self.logits.items():
-                seen = torch.from_numpy(features.masked(films[part], middle=name == OUTSIDE))
-                inputs = self.model.transform.evaluate(seen.to(self.device))
-                values[rows[part]] = self.model.said(inputs)
+                seen = features.masked(films[part], middle=name == OUTSIDE)
+                values[rows[part]] = self.model.said(seen)
 
 
 def _judge(

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from rayograph.data import sampling
 from rayograph.data.inputs import Samples
+from rayograph.data.recipe import ImageTransform
 from rayograph.errors import UserError, one_line
 from rayograph.evaluate import kept
 from rayograph.evaluate.evaluation import opened
@@ -23,6 +23,7 @@ from rayograph.evaluate.explain.maps import (
     cam_layer,
     layer_of,
     maps,
+    together,
 )
 from rayograph.evaluate.model import LoadedModel
 from rayograph.runs.evaluations import Evaluation
@@ -63,14 +64,17 @@ def gallery(model_uri: str, run: str | None, data: str | None, asked: Asked) -> 
     films = dict(zip(rows, sampling.at(dataset, found.predictions, rows), strict=True))
     device = next(model.network.parameters()).device
     pairs = [*dict.fromkeys(p for g in groups for p in zip(g.rows, g.outputs, strict=True))]
-    inputs = _inputs(model, [films[row] for row, _ in pairs]).to(device)
+    samples = torch.from_numpy(np.stack([films[row] for row, _ in pairs])).to(device)
+    inputs = model.transform.views(samples)
     outputs = torch.tensor([output for _, output in pairs], device=device)
     network = LogOdds(model.network.requires_grad_(False), model.task).eval()
-    layer = layer_of(model.card.model.name, network, inputs, asked.layer)
-    made = maps(network, layer, inputs, outputs)
+    layer = layer_of(model.card.model.name, network, inputs[-1], asked.layer)
+    sees = model.card.transform
+    assert isinstance(sees, ImageTransform)  # or `cam_layer` would have raised
+    made = together([maps(network, layer, view, outputs) for view in inputs], sees.corners)
     own = {pair: {name: each[i] for name, each in made.items()} for i, pair in enumerate(pairs)}
     some = np.linspace(0, len(pairs) - 1, min(CHECKED, len(pairs))).round().astype(int)
-    check = randomised.check(network, layer, inputs[some], outputs[some])
+    check = randomised.check(network, layer, inputs[-1][some], outputs[some])
     return {
         "split": asked.split,
         "dataset": dataset.uri,
@@ -78,6 +82,7 @@ def gallery(model_uri: str, run: str | None, data: str | None, asked: Asked) -> 
         "epoch": found.epoch,
         "label": asked.label,
         "layer": asdict(layer),
+        "views": len(inputs),
         "groups": [_told(model, found, group, films, own) for group in groups],
         "left_out": _left_out(model, groups, asked),
         "check": check,
@@ -113,10 +118,6 @@ def _groups(model: LoadedModel, found: Evaluation, asked: Asked) -> list[Group]:
             )
     rows = [*dict.fromkeys(places[name] for name in asked.films)]
     return [choice.explained(task, probabilities, points, rows, asked.label)]
-
-
-def _inputs(model: LoadedModel, films: Sequence[Samples]) -> Tensor:
-    return model.transform.evaluate(torch.from_numpy(np.stack(films)))
 
 
 def _left_out(model: LoadedModel, groups: Sequence[Group], asked: Asked) -> list[str]:

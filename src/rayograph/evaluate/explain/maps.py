@@ -1,7 +1,7 @@
 """Saliency maps of films by captum: Grad-CAM of the family's last feature maps, input gradients."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -138,3 +138,20 @@ def maps(network: LogOdds, layer: Layer, inputs: Tensor, outputs: Tensor) -> Map
         found[GRAD_CAM].append(F.interpolate(coarse, size, mode="bilinear", align_corners=False))
         found[GRADIENT].append(gradient.attribute(films, target=target).detach())
     return {name: torch.cat(each)[:, 0].float().cpu().numpy() for name, each in found.items()}
+
+
+def together(
+    views: Sequence[Mapping[str, Map]], corners: Sequence[tuple[int, int]]
+) -> Mapping[str, Map]:
+    """The mean of the maps [n, S, S] of a film's views, each put where its corner is: [n, W, W].
+
+    It is zero outside a view: a place that fewer of them see counts less, as in the mean logits.
+    """
+    far = max(max(corner) for corner in corners)
+    found = {name: np.pad(np.zeros_like(first), ((0, 0), (0, far), (0, far)))
+             for name, first in views[0].items()}  # fmt: skip
+    for made, (top, left) in zip(views, corners, strict=True):
+        for name, own in made.items():
+            side = own.shape[-1]
+            found[name][:, top : top + side, left : left + side] += own / len(views)
+    return found

@@ -39,11 +39,9 @@ def predict_chunk(model: LoadedModel, chunk: PredictionChunk) -> Any:
     logits, distances = np.empty((0, model.task.outputs)), np.empty(0)
     seen = np.array(chunk.samples, np.float32).reshape(-1, *model.card.recipe.shape)
     if chunk.samples:
-        device = next(model.network.parameters()).device
-        inputs = model.transform.evaluate(torch.from_numpy(np.stack(chunk.samples)).to(device))
         views = Views(model.network, model.card.model.name)
         with views.listening():
-            logits = model.said(inputs).astype(np.float64)
+            logits = model.said(np.stack(chunk.samples)).astype(np.float64)
         if model.unlike:
             distances = model.unlike.distances(views.features(), chunk.samples)
     doubts = _doubts(model, logits, distances) if model.unlike else {}

@@ -22,7 +22,10 @@ Floats32 = npt.NDArray[np.float32]
 
 
 class Views:
-    """What distances are measured in: the input of the model's last layer, and a film's grays."""
+    """What distances are measured in: the input of the model's last layer, and a film's grays.
+
+    The input is that of the last pass: of a film that is judged by crops, of its centre.
+    """
 
     def __init__(self, network: nn.Module, name: str) -> None:
         self._head = head(network, name)
