@@ -46,6 +46,11 @@ class TrainOptions(Options):
     youden, sensitivity=0.95, specificity=0.95, or cost=10 (what a miss costs, in false
     alarms) [rule]"""
 
+    ema: float | None = Field(None, gt=0, lt=1)
+    """judge and publish an average of the weights over the steps instead of the last step's (EMA),
+    which helps where the learning rate stays high or batches are small; null: none [decay per
+    step]"""
+
     on_nan: Literal["stop", "skip", "restore"] = "stop"
     """if a loss is not a finite number: stop; skip the step; or restore the last checkpoint's
     weights and skip the step [name]"""

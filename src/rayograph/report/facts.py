@@ -68,6 +68,8 @@ def _training(report: RunReport) -> Iterator[str]:
         yield f"{len(report.history)} epochs in batches of {train['batch_size']};"
         yield f"{optim['name']}, learning rate {optim['lr']:g} ({optim['schedule']}),"
         yield f"weight decay {optim['weight_decay']:g}; class weights: {train['class_weights']}."
+        if train.get("ema"):
+            yield f"Weights averaged over steps, decay {train['ema']:g}."
         changes = {k: v for k, v in facts_data.of(report, "augment").items() if v}
         told = ", ".join(f"{name} {_number(value)}" for name, value in changes.items())
         yield f"Augmentation: {told or 'none'}."

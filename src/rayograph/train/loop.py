@@ -19,6 +19,7 @@ from rayograph.runs.checkpoint import Sums
 from rayograph.runs.folder import RunFolder
 from rayograph.task import operating
 from rayograph.train import losses, optim
+from rayograph.train.average import Average
 from rayograph.train.clock import PARTS, Clock
 from rayograph.train.device import prefetch
 from rayograph.train.reduction import StepFlags
@@ -72,6 +73,8 @@ class Trainer:
         self.steps = self.plan(0).steps  # of every epoch
         optimizer, schedule = optim.build(model, config.optim, self.steps, config.train.epochs)
         self.state = State(model, optimizer, schedule, manifest.fingerprint, config)
+        if config.train.ema is not None:
+            self.state.average = Average(model, config.train.ema)
         loss = losses.build(manifest.task, config, self.split.labels, world.device)
         self.step = Stepper(config, world, self.state, self.transform, self.spec.shape, loss)
         self.snapshots = Snapshots(folder, config.checkpoint)
@@ -215,10 +218,10 @@ class Trainer:
     def _validate(self) -> Validation:
         if "val" not in self.dataset.splits:
             return Validation({}, None)
-        self.world.same_buffers(self.state.model)
+        self.world.same_buffers(self.state.judged)
         with self.step.autocast():
             return validate(
-                self.state.model, self.config.model.name, self.dataset, self.transform, self.world,
+                self.state.judged, self.config.model.name, self.dataset, self.transform, self.world,
                 self.watchdog.alive, f"epoch {self.state.epoch + 1}, validation",
                 operating.rule(self.config.train.operating_point, "train.operating_point"),
             )  # fmt: skip
@@ -249,5 +252,6 @@ class Trainer:
             fold=self.dataset.fold,
             run=self.config.run.name,
             epoch=epoch,
+            ema=self.config.train.ema,
             metrics={name: history.plain(value) for name, value in found.metrics.items()},
         )
