@@ -29,9 +29,17 @@ class TrainOptions(Options):
     precision: Literal["auto", "float32", "bf16"] = "auto"
     """auto: bf16 autocast on GPUs that support it, else float32 [name]"""
 
+    head_epochs: int = Field(0, ge=0)
+    """epochs that train the last layer only, as long as the rest are, before the backbone joins;
+    1 spares weights from elsewhere the steps of a random last layer [epochs]"""
+
     class_weights: Literal["none", "balanced"] = "none"
     """balanced: a film's loss is weighted by its class's inverse frequency; of several labels, what
     is present by absent / present [name]"""
+
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    """part of a label that is spread evenly over all classes, of several labels over present and
+    absent; 0.1 makes a model less sure where labels are noisy (arXiv:1512.00567) [fraction]"""
 
     select: str = Field("val_auroc", pattern=r"^val_[a-z0-9_]+$")
     """metric that chooses the best epoch: val_auroc, val_loss, …; not every task has all of them
@@ -73,14 +81,21 @@ class TrainOptions(Options):
 class OptimOptions(Options):
     """The optimizer and its schedule."""
 
-    name: Literal["adamw", "adam"] = "adamw"
-    """optimizer [name]"""
+    name: Literal["adamw", "adam", "sgd"] = "adamw"
+    """optimizer; sgd wants a learning rate some 10 to 100 times as high [name]"""
 
     lr: float = Field(1e-3, gt=0, le=10)
     """learning rate after warm-up [per step]"""
 
     weight_decay: float = Field(0.01, ge=0, le=10)
-    """decoupled for adamw, in the gradient for adam [per step]"""
+    """decoupled for adamw, in the gradient for adam and sgd [per step]"""
+
+    momentum: float = Field(0.9, ge=0, lt=1)
+    """Nesterov's momentum; 0: none (sgd only) [part kept per step]"""
+
+    backbone_lr: float = Field(1.0, gt=0, le=1)
+    """learning rate of everything but the last layer, as a part of `lr`; 0.1 keeps more of weights
+    from elsewhere where films are few [fraction]"""
 
     schedule: Literal["cosine", "constant"] = "cosine"
     """cosine: falls to zero at the last step [name]"""

@@ -60,7 +60,7 @@ class Trainer:
     ) -> None:
         torch.set_num_threads(config.cluster.cpus_per_worker)  # a thread count changes the bits
         torch.manual_seed(config.train.seed)
-        self.config = config
+        self.config = config.settled()
         self.folder = folder
         self.dataset = dataset
         self.world = world
@@ -71,7 +71,7 @@ class Trainer:
         model = self._build().to(world.device)
         model = model.to(memory_format=torch.channels_last)  # faster on CPUs, too: 1.2 to 2 times
         self.steps = self.plan(0).steps  # of every epoch
-        optimizer, schedule = optim.build(model, config.optim, self.steps, config.train.epochs)
+        optimizer, schedule = optim.build(model, config, self.steps)
         self.state = State(model, optimizer, schedule, manifest.fingerprint, config)
         if config.train.ema is not None:
             self.state.average = Average(model, config.train.ema)
