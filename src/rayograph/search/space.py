@@ -203,6 +203,7 @@ def trials(space: Space, config: SweepConfig) -> int:
 def applied(config: C, params: Mapping[str, Any]) -> C:
     """The config with a trial's parameters; `UserError` where it refuses them."""
     tree = config.model_dump(mode="json")
+    tree["augment"] = config.augment.own()  # else a searched level would change nothing
     for key, value in params.items():
         config.check_known(key)
         room, _, name = key.partition(".")
