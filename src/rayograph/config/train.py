@@ -49,6 +49,12 @@ class TrainOptions(Options):
     """epoch whose weights become the model: the best by `select`; or the last, where the schedule
     ends, which is safer where all epochs look alike on the validation films [name]"""
 
+    stress: bool = False
+    """also give val_stress: the worst balanced accuracy (of several labels the worst mean AUROC) of
+    the validation films stretched and squeezed by a fifth, nearer and farther, darker and lighter;
+    takes eight validations more an epoch; it tells recipes apart that plain validation does not,
+    but was devised after seeing test films of one collection [true or false]"""
+
     operating_point: str = Field("youden", pattern=POINT)
     """how the probability from which a film counts as positive is chosen on the validation films:
     youden, sensitivity=0.95, specificity=0.95, or cost=10 (what a miss costs, in false

@@ -12,7 +12,7 @@ from rayograph.config import ModelOptions
 from rayograph.data.manifest import Classes, TaskName
 from rayograph.data.recipe import Recipe, TransformSpec
 from rayograph.errors import UserError, one_line
-from rayograph.task import METRICS, OperatingPoints, operating
+from rayograph.task import OperatingPoints, operating
 from rayograph.task.operating import YOUDEN
 
 MODEL = "model.safetensors"  # its name in a checkpoint and in best/
@@ -78,8 +78,9 @@ def read(uri: str) -> ModelCard:
 def page(card: ModelCard) -> str:
     """`MODEL_CARD.md`, for people."""
     metrics = "\n".join(
-        f"| {METRICS[name].heading} | {METRICS[name].written(value)} |"
+        f"| {found.heading} | {found.written(value)} |"
         for name, value in card.metrics.items()
+        for found in [tasks.column(f"val_{name}").metric]
     )
     points = zip(
         tasks.of(card.task, card.classes).pointed, card.operating_points or (), strict=False

@@ -35,6 +35,7 @@ class Multilabel:
 
     name = "multilabel"
     unlabelled = MISSING
+    stressed = "auroc"
     headline: tuple[str, ...] = ("auroc", "average_precision", "sensitivity", "specificity")
     metrics: tuple[Metric, ...] = METRICS
     by_label: Mapping[str, Callable[[Any], Floats]] = BY_LABEL

@@ -224,6 +224,7 @@ class Trainer:
                 self.state.judged, self.config.model.name, self.dataset, self.transform, self.world,
                 self.watchdog.alive, f"epoch {self.state.epoch + 1}, validation",
                 operating.rule(self.config.train.operating_point, "train.operating_point"),
+                self.transform.stressed() if self.config.train.stress else (),
             )  # fmt: skip
 
     def _build(self) -> nn.Module:

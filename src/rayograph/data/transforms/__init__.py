@@ -4,6 +4,7 @@ One implementation for training, evaluation and prediction, on CPUs and GPUs ali
 """
 
 import hashlib
+from collections.abc import Sequence
 from typing import Protocol
 
 import torch
@@ -25,6 +26,9 @@ class Transform(Protocol):
 
     def evaluate(self, samples: Tensor) -> Tensor:
         """Packed samples [n, …] in, what evaluation sees out, float32."""
+
+    def stressed(self) -> "Sequence[Transform]":
+        """Transforms that judge samples under changes which should not matter, one for each."""
 
 
 def build(spec: TransformSpec, options: AugmentOptions | None = None) -> Transform:

@@ -14,6 +14,7 @@ from torch import Tensor
 from rayograph.config import AugmentOptions
 from rayograph.data.recipe import ImageTransform
 from rayograph.data.transforms import effects
+from rayograph.data.transforms.stress import CHANGES, Change
 
 SHARPEST = 1.5  # pixels that are sampled, for one of the result: of more a whole film would alias
 DARKEST = 1 / 255  # deviation of a film of one gray, by which it is not made noise
@@ -26,16 +27,26 @@ class FilmTransform:
     uses them aspect and gamma; and where it uses these, blur, noise, its seed, and five of erasing.
     """
 
-    def __init__(self, spec: ImageTransform, options: AugmentOptions) -> None:
+    def __init__(
+        self, spec: ImageTransform, options: AugmentOptions, change: Change | None = None
+    ) -> None:
         self._spec = spec
         self._options = options
+        self._change = change  # of films that are judged
         self.draws = 7 if options.area is None and options.gamma == 1 else 9
         if options.blur or options.noise or options.erase:
             self.draws = 17
 
     def evaluate(self, samples: Tensor) -> Tensor:
         """The whole film."""
-        return self._normalised(_shrunk(samples.unsqueeze(1).float(), self._spec.size) / 255)
+        films = samples.unsqueeze(1).float()
+        if self._change:
+            films = self._change(films)
+        return self._normalised(_shrunk(films, self._spec.size) / 255)
+
+    def stressed(self) -> "list[FilmTransform]":
+        """The same for films that are changed before they are judged, one for each change."""
+        return [FilmTransform(self._spec, self._options, change) for change in CHANGES]
 
     def train(self, samples: Tensor, draws: Tensor) -> Tensor:
         """The film changed as its draws, uniform in [0, 1), say.

@@ -32,6 +32,10 @@ class RecordTransform:
         flags = samples[:, self._flagged.to(here)].isnan()
         return torch.cat([numbers, categories.float(), flags.float()], dim=1)
 
+    def stressed(self) -> "list[RecordTransform]":
+        """None: a record has no form and no tone."""
+        return []
+
     def train(self, samples: Tensor, draws: Tensor) -> Tensor:  # noqa: ARG002
         """The same: a record is not augmented."""
         return self.evaluate(samples)
