@@ -24,9 +24,9 @@ class AugmentOptions(Options):
     """Random changes of a training film, drawn anew for each film and epoch; records have none."""
 
     level: Literal["light", "medium", "strong"] = "light"
-    """what the numbers below are unless they are given: light, as here; medium; or strong (area
-    0.35 to 1, gamma 1.7, rotation 10, brightness and contrast 0), which helps where films will come
-    from other devices and hospitals [name]"""
+    """what the numbers below are unless they are given: light (scale 0.85 to 1, rotation 7);
+    medium (area 0.6 to 1, gamma 1.3, rotation 10); or strong (area 0.35 to 1, gamma 1.7, no
+    brightness or contrast), which helps where films will come from other devices [name]"""
 
     scale: tuple[float, float] = (0.85, 1.0)
     """side of the crop as a part of the film, from and to [fraction]"""
