@@ -23,6 +23,7 @@ from rayograph.report.page import render
 from rayograph.runs.folder import RunFolder
 from rayograph.train import checks, losses, optim
 from rayograph.train.average import Average
+from rayograph.train.estimate import estimate
 from tests.conftest import packing
 from tests.unit.test_train import run
 
@@ -70,6 +71,10 @@ def judged_as_published(folder: RunFolder, data: Dataset) -> None:
     found = evaluation.evaluate(folder.best_model, None, "val")
     assert found.calibration["before"]["loss"] == pytest.approx(row["val_loss"], abs=1e-5)
     states = torch.load(f"{place}/state.pt", weights_only=True)
+    sizes = (each.size for each in storage.listing(place) if "progress" not in each.uri)
+    needs = estimate(folder.config(), data, 0, films_per_s=100)
+    assert needs.checkpoint_bytes == pytest.approx(sum(sizes), rel=0.1)
+    assert needs.seconds == pytest.approx(3 * (needs.films + 3 * needs.validation_films) / 100)
     published = loaded.load(folder.best_model, torch.device("cpu"))
     own = published.network.state_dict()["features.0.weight"]
     assert states["updates"] == 3 * row["steps"]
