@@ -94,7 +94,7 @@ def main() -> None:
     model = build(config.model, spec.shape, dataset.task.outputs)
     model = model.to(memory_format=torch.channels_last)
     steps = -(-len(train.films) // config.train.batch_size)
-    optimizer, schedule = optim.build(model, config.optim, steps, config.train.epochs)
+    optimizer, schedule = optim.build(model, config, steps)
     ddp = DistributedDataParallel(model, gradient_as_bucket_view=True)
     for epoch in range(config.train.epochs):
         began = time.perf_counter()

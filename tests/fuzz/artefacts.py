@@ -85,7 +85,7 @@ def state(data: Dataset, chosen: RunConfig) -> State:
     """A fresh state of the run's model."""
     torch.manual_seed(0)
     model = build(chosen.model, (1, 16, 16), len(data.manifest.classes))
-    parts = optim.build(model, chosen.optim, STEPS, chosen.train.epochs)
+    parts = optim.build(model, chosen, STEPS)
     return State(model, *parts, data.manifest.fingerprint, chosen)
 
 

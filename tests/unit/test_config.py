@@ -34,7 +34,7 @@ def test_what_is_dumped_is_read_back(tmp_path: Path) -> None:
         ("train.epoch=1", "train.epoch: unknown key; did you mean train.epochs?"),
         ("optim.lr=-1", "optim.lr=-1: should be greater than 0"),
         ("train.batch_size=many", "train.batch_size=many: should be a valid integer"),
-        ("optim.name=sgd", "optim.name=sgd: should be 'adamw' or 'adam'"),
+        ("optim.name=lion", "optim.name=lion: should be 'adamw', 'adam' or 'sgd'"),
         ("cluster.workers=20", "use at least 40, or fewer workers"),
         ("augment.scale=[1, 0.5]", "must be min ≤ max"),
         ("lr", "lr: not an override; write key=value"),

@@ -57,7 +57,7 @@ def test_the_shipped_spaces_fit_the_preset_that_they_name(name: str) -> None:
             "a grid of 12,000 trials; give sweep.max_trials",
         ),
         ("train.epochs: {uniform: [1, 8]}", "train.epochs=3.67.*: .*integer"),
-        ("optim.name: {choice: [adam, sgd]}", "optim.name=sgd: "),
+        ("optim.name: {choice: [adam, lion]}", "optim.name=lion: "),
         ("model.norm: {choice: []}", "choice takes one or more plain values"),
         ("model.width: {choice: [[8], 16]}", "choice takes one or more plain values"),
         ("train.batch_size: {choice: [1]}", "train.batch_size=1: "),

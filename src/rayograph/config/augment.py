@@ -1,12 +1,32 @@
 """Random changes of training films."""
 
+from collections.abc import Mapping
+from typing import Any, Literal
+
 from pydantic import Field, model_validator
 
 from rayograph.config.base import Options
 
+LEVELS: Mapping[str, Mapping[str, Any]] = {  # beside the defaults, which are light
+    "light": {},
+    "medium": {
+        "area": (0.6, 1.0), "aspect": (0.85, 1.18), "gamma": 1.3, "rotation": 10.0,
+        "brightness": 0.05, "contrast": 0.05,
+    },
+    "strong": {
+        "area": (0.35, 1.0), "aspect": (0.75, 1.333), "gamma": 1.7, "rotation": 10.0,
+        "brightness": 0.0, "contrast": 0.0,
+    },
+}  # fmt: skip
+
 
 class AugmentOptions(Options):
     """Random changes of a training film, drawn anew for each film and epoch; records have none."""
+
+    level: Literal["light", "medium", "strong"] = "light"
+    """what the numbers below are unless they are given: light (scale 0.85 to 1, rotation 7);
+    medium (area 0.6 to 1, gamma 1.3, rotation 10); or strong (area 0.35 to 1, gamma 1.7, no
+    brightness or contrast), which helps where films will come from other devices [name]"""
 
     scale: tuple[float, float] = (0.85, 1.0)
     """side of the crop as a part of the film, from and to [fraction]"""
@@ -38,10 +58,41 @@ class AugmentOptions(Options):
     flip: float = Field(0.0, ge=0, le=1)
     """chance of a left-right flip; note that a heart has a side [probability]"""
 
+    blur: float = Field(0.0, ge=0, le=10)
+    """Gaussian blur, its deviation drawn from 0 to this; helps where other films are less sharp
+    [pixels of what the model sees]"""
+
+    noise: float = Field(0.0, ge=0, le=1)
+    """Gaussian noise, its deviation drawn from 0 to this; helps where other films are noisier
+    [fraction of white]"""
+
+    erase: float = Field(0.0, ge=0, le=1)
+    """chance that a rectangle becomes mean gray (arXiv:1708.04896), lest a model trust in one spot
+    alone [probability]"""
+
+    erase_area: tuple[float, float] = (0.02, 0.2)
+    """part of the film's area that is erased, from and to [fraction]"""
+
+    def own(self) -> dict[str, Any]:
+        """The options that are not as their level has them, and the level, as plain data."""
+        level = type(self)(level=self.level).model_dump(mode="json")
+        given = self.model_dump(mode="json").items()
+        return {"level": self.level} | {k: v for k, v in given if v != level[k]}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _by_level(cls, given: Any) -> Any:
+        level = given.get("level") if isinstance(given, Mapping) else None
+        return {**LEVELS[level], **given} if isinstance(level, str) and level in LEVELS else given
+
     @model_validator(mode="after")
     def _ordered(self) -> "AugmentOptions":
         if not 0.1 <= self.scale[0] <= self.scale[1] <= 1.5:
             raise ValueError(f"scale {_span(self.scale)}: must be min ≤ max, both from 0.1 to 1.5")
+        if not 0 < self.erase_area[0] <= self.erase_area[1] <= 0.5:
+            raise ValueError(
+                f"erase_area {_span(self.erase_area)}: must be min ≤ max, above 0, 0.5 at most"
+            )
         if self.area is None:
             return self
         if not 0.05 <= self.area[0] <= self.area[1] <= 1:
@@ -50,7 +101,8 @@ class AugmentOptions(Options):
             raise ValueError(f"aspect {_span(self.aspect)}: must be min ≤ 1 ≤ max, from 0.25 to 4")
         for name in ("scale", "shift"):
             if getattr(self, name) != type(self).model_fields[name].default:
-                raise ValueError(f"area takes the place of {name}: give one of them")
+                also = "" if self.level == "light" else f"; level={self.level} has area"
+                raise ValueError(f"area takes the place of {name}: give one of them{also}")
         return self
 
 

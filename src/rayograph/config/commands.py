@@ -70,6 +70,31 @@ class RunConfig(Config):
             )
         return self
 
+    @model_validator(mode="after")
+    def _backbone_trains(self) -> Self:
+        """There is a backbone to train where options say how."""
+        epochs, late = self.train.epochs, self.train.head_epochs
+        if self.model.freeze_backbone and (late or self.optim.backbone_lr != 1):
+            raise ValueError(
+                "model.freeze_backbone=true trains the last layer only; leave out "
+                "train.head_epochs and optim.backbone_lr"
+            )
+        if late >= epochs:
+            raise ValueError(
+                f"train.head_epochs={late} leaves the backbone none of train.epochs={epochs}; use "
+                "fewer, or model.freeze_backbone=true"
+            )
+        return self
+
+    def settled(self) -> Self:
+        """The config with what `model.norm=auto` means on these machines in its place."""
+        if self.model.norm != "auto":
+            return self
+        several = self.cluster.gpus_per_worker > 0 and self.cluster.most > 1
+        sync = several and not self.train.micro_batch  # which exclude each other
+        model = self.model.model_copy(update={"norm": "sync" if sync else "batch"})
+        return self.model_copy(update={"model": model})
+
 
 class SweepConfig(RunConfig):
     """A run, and how a sweep varies it."""

@@ -31,9 +31,9 @@ class ModelOptions(Options):
     freeze_backbone: bool = False
     """train the last layer only [true or false]"""
 
-    norm: Literal["batch", "sync", "group"] = "batch"
+    norm: Literal["batch", "sync", "group", "auto"] = "batch"
     """batch: statistics of a worker's share; sync: of the global batch (GPUs only); group: of one
-    film, the same for any number of workers [name]"""
+    film, the same for any number of workers; auto: sync on several GPUs, else batch [name]"""
 
     dropout: float = Field(0.0, ge=0, lt=1)
     """dropout before the last layer, of mlp after each hidden one [probability]"""

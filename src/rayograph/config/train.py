@@ -29,9 +29,17 @@ class TrainOptions(Options):
     precision: Literal["auto", "float32", "bf16"] = "auto"
     """auto: bf16 autocast on GPUs that support it, else float32 [name]"""
 
+    head_epochs: int = Field(0, ge=0)
+    """epochs that train the last layer only, as long as the rest are, before the backbone joins;
+    1 spares weights from elsewhere the steps of a random last layer [epochs]"""
+
     class_weights: Literal["none", "balanced"] = "none"
     """balanced: a film's loss is weighted by its class's inverse frequency; of several labels, what
     is present by absent / present [name]"""
+
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    """part of a label that is spread evenly over all classes, of several labels over present and
+    absent; 0.1 makes a model less sure where labels are noisy (arXiv:1512.00567) [fraction]"""
 
     select: str = Field("val_auroc", pattern=r"^val_[a-z0-9_]+$")
     """metric that chooses the best epoch: val_auroc, val_loss, …; not every task has all of them
@@ -41,10 +49,21 @@ class TrainOptions(Options):
     """epoch whose weights become the model: the best by `select`; or the last, where the schedule
     ends, which is safer where all epochs look alike on the validation films [name]"""
 
+    stress: bool = False
+    """also give val_stress: the worst balanced accuracy (of several labels the worst mean AUROC) of
+    the validation films stretched and squeezed by a fifth, nearer and farther, darker and lighter;
+    takes eight validations more an epoch; it tells recipes apart that plain validation does not,
+    but was devised after seeing test films of one collection [true or false]"""
+
     operating_point: str = Field("youden", pattern=POINT)
     """how the probability from which a film counts as positive is chosen on the validation films:
     youden, sensitivity=0.95, specificity=0.95, or cost=10 (what a miss costs, in false
     alarms) [rule]"""
+
+    ema: float | None = Field(None, gt=0, lt=1)
+    """judge and publish an average of the weights over the steps instead of the last step's (EMA),
+    which helps where the learning rate stays high or batches are small; null: none [decay per
+    step]"""
 
     on_nan: Literal["stop", "skip", "restore"] = "stop"
     """if a loss is not a finite number: stop; skip the step; or restore the last checkpoint's
@@ -68,14 +87,21 @@ class TrainOptions(Options):
 class OptimOptions(Options):
     """The optimizer and its schedule."""
 
-    name: Literal["adamw", "adam"] = "adamw"
-    """optimizer [name]"""
+    name: Literal["adamw", "adam", "sgd"] = "adamw"
+    """optimizer; sgd wants a learning rate some 10 to 100 times as high [name]"""
 
     lr: float = Field(1e-3, gt=0, le=10)
     """learning rate after warm-up [per step]"""
 
     weight_decay: float = Field(0.01, ge=0, le=10)
-    """decoupled for adamw, in the gradient for adam [per step]"""
+    """decoupled for adamw, in the gradient for adam and sgd [per step]"""
+
+    momentum: float = Field(0.9, ge=0, lt=1)
+    """Nesterov's momentum; 0: none (sgd only) [part kept per step]"""
+
+    backbone_lr: float = Field(1.0, gt=0, le=1)
+    """learning rate of everything but the last layer, as a part of `lr`; 0.1 keeps more of weights
+    from elsewhere where films are few [fraction]"""
 
     schedule: Literal["cosine", "constant"] = "cosine"
     """cosine: falls to zero at the last step [name]"""

@@ -10,7 +10,7 @@ from rayograph.console.words import clock
 from rayograph.train.clock import PARTS
 
 STARVED = 0.25  # of the steps' time
-ALWAYS = ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "val_auroc")
+ALWAYS = ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "val_auroc", "val_stress")
 
 
 class EpochLines:

@@ -33,8 +33,10 @@ def loss_curves(report: RunReport) -> str | None:
 
 
 def score_curves(report: RunReport) -> str | None:
-    """Accuracy of training and validation, AUROC and what selects, the best epoch marked."""
+    """Accuracy of training and validation, AUROC, what selects, stress, the best epoch marked."""
+    known = {name for row in report.history for name, value in row.items() if value is not None}
     names = dict.fromkeys(("train_accuracy", "val_accuracy", "val_auroc", measure(report).name))
+    names |= {name: None for name in (f"val_{task.STRESS.name}",) if name in known}
     columns = [each for each in map(task.column, names) if each.metric.better == "higher"]
     quantity = ", ".join(dict.fromkeys(each.metric.title for each in columns))
     return _learning(report, "scores", quantity, {each.title: each.name for each in columns})

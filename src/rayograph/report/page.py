@@ -30,6 +30,7 @@ __all__ = ["EvaluationView", "RunReport", "render"]
 
 _HEADING = re.compile(r'<h2[^>]*\bid="([^"]+)"[^>]*>([^<]*)</h2>')  # of parts, as they are made
 _METRICS = [task.column(f"{split}_{name}") for split in ("train", "val") for name in task.METRICS]
+_METRICS.append(task.column(f"val_{task.STRESS.name}"))
 _HISTORY = {  # what a run's history holds: how it is headed, how it is written
     "epoch": ("Epoch", "{:g}"),
     **{each.name: (each.heading, each.metric.style) for each in _METRICS},

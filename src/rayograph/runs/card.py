@@ -12,7 +12,7 @@ from rayograph.config import ModelOptions
 from rayograph.data.manifest import Classes, TaskName
 from rayograph.data.recipe import Recipe, TransformSpec
 from rayograph.errors import UserError, one_line
-from rayograph.task import METRICS, OperatingPoints, operating
+from rayograph.task import OperatingPoints, operating
 from rayograph.task.operating import YOUDEN
 
 MODEL = "model.safetensors"  # its name in a checkpoint and in best/
@@ -29,7 +29,8 @@ class ModelCard(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     probabilities of logits that are divided by the temperature, which is 1 where nothing chose it.
     So were `unlike`, the distances from which a sample is unlike its samples, by the name of what
     they are measured in; and `band`, the probabilities of the second of two classes between which
-    a model abstains. Both are None where nothing chose them.
+    a model abstains. Both are None where nothing chose them. `ema` is the decay by which its
+    weights are an average over the steps; None where they are those of the last step.
     """
 
     model: ModelOptions
@@ -47,6 +48,7 @@ class ModelCard(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     fold: int | None = None  # the one that validated
     run: str
     epoch: int
+    ema: float | None = None
     metrics: dict[str, float | None]
 
     def metadata(self) -> dict[str, str]:
@@ -76,8 +78,9 @@ def read(uri: str) -> ModelCard:
 def page(card: ModelCard) -> str:
     """`MODEL_CARD.md`, for people."""
     metrics = "\n".join(
-        f"| {METRICS[name].heading} | {METRICS[name].written(value)} |"
+        f"| {found.heading} | {found.written(value)} |"
         for name, value in card.metrics.items()
+        for found in [tasks.column(f"val_{name}").metric]
     )
     points = zip(
         tasks.of(card.task, card.classes).pointed, card.operating_points or (), strict=False
@@ -87,12 +90,13 @@ def page(card: ModelCard) -> str:
         f"What a film counts as, by its probability: {from_these}; that "
         f"{operating.rule(card.operating_rule, card.run).words} on the validation films.\n"
     )
+    averaged = "" if card.ema is None else f" Its weights are averaged over steps ({card.ema:g})."
     warmth = "none was fitted" if card.temperature == 1 else f"{card.temperature:.3f}"
     return f"""# {card.run}, epoch {card.epoch}
 
 `{card.model.name}` tells {", ".join(f"`{name}`" for name in card.classes)} ({card.task}) of
 {card.recipe.words}, {card.transform.words}.
-Trained on `{card.dataset}` (fingerprint `{card.fingerprint[:12]}`).
+Trained on `{card.dataset}` (fingerprint `{card.fingerprint[:12]}`).{averaged}
 {threshold}Temperature of its probabilities, by the validation films: {warmth}.
 
 | on the validation films, before temperature | |

@@ -38,6 +38,7 @@ LISTS = ("choice", "grid")
 APART = ("run", "phantom", "cluster", "checkpoint", "sweep")  # rooms that judge or place
 FIXED = ("data.uri", "train.select", "train.final")  # else trials were not comparable
 PBT_ROOMS = ("optim", "augment")  # what may change while weights are handed over
+PBT_KEPT = ("optim.name", "optim.momentum", "optim.backbone_lr")  # but for these: moments must fit
 LONGEST_LIST, LARGEST = 1000, 2**53  # of a list; of a number
 DEFAULT_TRIALS, MOST_TRIALS = 16, 10_000
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,49}"
@@ -202,6 +203,7 @@ def trials(space: Space, config: SweepConfig) -> int:
 def applied(config: C, params: Mapping[str, Any]) -> C:
     """The config with a trial's parameters; `UserError` where it refuses them."""
     tree = config.model_dump(mode="json")
+    tree["augment"] = config.augment.own()  # else a searched level would change nothing
     for key, value in params.items():
         config.check_known(key)
         room, _, name = key.partition(".")
@@ -287,10 +289,11 @@ def _pbt_problems(space: Space, config: SweepConfig) -> Iterator[str]:
     if config.sweep.searcher != "random":
         yield f"sweep.searcher={config.sweep.searcher}: pbt needs random, since it searches itself"
     for key in space.domains:
-        if key.partition(".")[0] not in PBT_ROOMS or key == "optim.name":
+        if key.partition(".")[0] not in PBT_ROOMS or key in PBT_KEPT:
             yield (
                 f"{key}: pbt hands weights from trial to trial, so it searches "
-                f"{' and '.join(f'{room}.*' for room in PBT_ROOMS)} only"
+                f"{' and '.join(f'{room}.*' for room in PBT_ROOMS)} only, "
+                f"but for {', '.join(PBT_KEPT)}"
             )
     if trials(space, config) < 2:
         yield "sweep.max_trials=1: pbt needs two trials or more"

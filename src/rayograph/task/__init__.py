@@ -8,7 +8,7 @@ from rayograph.errors import UserError
 from rayograph.task import multiclass_metrics, multilabel_metrics
 from rayograph.task.estimate import Estimate, Judgement
 from rayograph.task.labels import ABSENT, MISSING, PRESENT, UNCERTAIN, Labels
-from rayograph.task.metric import Column, Floats, Metric
+from rayograph.task.metric import STRESS, Column, Floats, Metric
 from rayograph.task.multiclass import Multiclass
 from rayograph.task.multiclass_metrics import AT_THRESHOLD
 from rayograph.task.multilabel import Multilabel
@@ -19,6 +19,7 @@ __all__ = [
     "METRICS",
     "MISSING",
     "PRESENT",
+    "STRESS",
     "UNCERTAIN",
     "Column",
     "Estimate",
@@ -44,6 +45,7 @@ class Task(Protocol):
     classes: tuple[str, ...]
     metrics: tuple[Metric, ...]
     headline: tuple[str, ...]  # the metrics that are told first
+    stressed: str  # the metric that is told of changed samples
     pointed: tuple[str, ...]  # the classes or labels that operating points are of
     unlabelled: int  # the state of a class or label that a dataset does not have
     by_label: Mapping[str, ByLabel]  # [r, k] of what `under` gives; none of classes
@@ -122,12 +124,15 @@ def of(name: str, classes: Sequence[str]) -> Task:
 def column(name: str) -> Column:
     """The metric and split that a history's column holds: `val_auroc`, of any task."""
     split, _, metric = name.partition("_")
-    return Column(name, split, METRICS[metric])
+    return Column(name, split, STRESS if metric == STRESS.name else METRICS[metric])
 
 
-def check_select(name: str, task: Task) -> None:
-    """Raise `UserError` that names the nearest where `train.select` is no metric of the task."""
-    known = [f"val_{metric.name}" for metric in task.metrics]
+def check_select(name: str, task: Task, stress: bool = False) -> None:
+    """Raise `UserError` that names the nearest where `train.select` is no metric of the task.
+
+    With `train.stress` the score under stress is one.
+    """
+    known = [f"val_{metric.name}" for metric in (*task.metrics, *([STRESS] if stress else []))]
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"

@@ -50,6 +50,11 @@ class Metric:
         return UNDEFINED if value is None else self.style.format(value)
 
 
+STRESS = Metric(  # which only training gives: of predictions alone it is undefined
+    "stress", "score under stress", lambda r: np.full(len(r.weights), np.nan), bounds=False
+)
+
+
 @dataclass(frozen=True)
 class Column:
     """A metric of one split, as the history names it: `val_auroc`."""

@@ -36,6 +36,7 @@ class Multiclass:
     name = "multiclass"
     unlabelled = ABSENT
     by_label: Mapping[str, Callable[[Any], Floats]] = {}
+    stressed = "balanced_accuracy"
     headline: tuple[str, ...] = ("accuracy", "auroc", "sensitivity", "specificity")
 
     def __init__(self, classes: Sequence[str]) -> None:

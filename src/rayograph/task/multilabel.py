@@ -36,6 +36,7 @@ class Multilabel:
 
     name = "multilabel"
     unlabelled = MISSING
+    stressed = "auroc"
     headline: tuple[str, ...] = ("auroc", "average_precision", "sensitivity", "specificity")
     metrics: tuple[Metric, ...] = METRICS
     by_label: Mapping[str, Callable[[Any], Floats]] = BY_LABEL

@@ -6,7 +6,7 @@ import torch
 
 from rayograph import task
 from rayograph.config import RunConfig
-from rayograph.data import order
+from rayograph.data import order, transforms
 from rayograph.data.dataset import Dataset
 from rayograph.errors import UserError, one_line
 from rayograph.models.build import build, check, check_weights
@@ -30,9 +30,15 @@ def check_run(config: RunConfig, dataset: Dataset) -> None:
             f"data.fold={config.data.fold}; pack fewer folds, or leave it out"
         )
     _check_views(config, dataset)
-    shape = dataset.transform(config.data, config.evaluate).shape
+    spec = dataset.transform(config.data, config.evaluate)
+    shape = spec.shape
     check(config.model, shape)
-    task.check_select(config.train.select, dataset.task)
+    task.check_select(config.train.select, dataset.task, config.train.stress)
+    if config.train.stress and not transforms.build(spec).stressed():
+        raise UserError(
+            f"train.stress=true: {dataset.uri} has no films, whose form and tone could be changed; "
+            "leave it out"
+        )
     if told := check_weights(config.model, shape, dataset.task.outputs):
         log.warning(told)
     _check_single_films(config, dataset, shape)

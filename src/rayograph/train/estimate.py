@@ -9,10 +9,11 @@ import torch
 from torch import nn
 
 from rayograph.config import RunConfig
-from rayograph.data import order
+from rayograph.data import order, transforms
 from rayograph.data.dataset import Dataset
 from rayograph.data.manifest import Split
 from rayograph.models.build import build
+from rayograph.train import optim
 
 FORWARD = 1 / 3  # of a training step's time; validation does no more
 
@@ -62,9 +63,11 @@ def estimate(
         model = build(options, shape, dataset.task.outputs)
     weights = _bytes([*model.parameters(), *model.buffers()])
     trained = _bytes([p for p in model.parameters() if p.requires_grad])
+    kept = optim.moments(config.optim) * trained + (0 if train.ema is None else weights)
     share = min(train.micro_batch or train.batch_size, -(-train.batch_size // world))
     judged = val.rows if val else 0
-    work = split.rows + FORWARD * judged * transform.passes
+    stressed = transforms.build(transform).stressed() if train.stress else []
+    work = split.rows + FORWARD * judged * transform.passes * (1 + len(stressed))
     seconds = films_per_s and work / films_per_s * train.epochs
     return Needs(
         epochs_done=done,
@@ -73,10 +76,10 @@ def estimate(
         steps_per_epoch=plan.steps,
         steps=plan.steps * train.epochs,
         bytes_per_worker_and_epoch=_fetched(split, plan, world) + _stored(val, world),
-        checkpoint_bytes=weights + 2 * trained,
+        checkpoint_bytes=weights + kept,
         memory_per_worker={
             "model": weights,
-            "gradients_and_optimizer": 3 * trained,
+            "gradients_and_optimizer": trained + kept,
             "activations": _activations(model, (share, *shape)),
         },
         seconds=seconds,

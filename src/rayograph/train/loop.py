@@ -19,6 +19,7 @@ from rayograph.runs.checkpoint import Sums
 from rayograph.runs.folder import RunFolder
 from rayograph.task import operating
 from rayograph.train import losses, optim
+from rayograph.train.average import Average
 from rayograph.train.clock import PARTS, Clock
 from rayograph.train.device import prefetch
 from rayograph.train.reduction import StepFlags
@@ -59,7 +60,7 @@ class Trainer:
     ) -> None:
         torch.set_num_threads(config.cluster.cpus_per_worker)  # a thread count changes the bits
         torch.manual_seed(config.train.seed)
-        self.config = config
+        self.config = config.settled()
         self.folder = folder
         self.dataset = dataset
         self.world = world
@@ -70,8 +71,10 @@ class Trainer:
         model = self._build().to(world.device)
         model = model.to(memory_format=torch.channels_last)  # faster on CPUs, too: 1.2 to 2 times
         self.steps = self.plan(0).steps  # of every epoch
-        optimizer, schedule = optim.build(model, config.optim, self.steps, config.train.epochs)
+        optimizer, schedule = optim.build(model, config, self.steps)
         self.state = State(model, optimizer, schedule, manifest.fingerprint, config)
+        if config.train.ema is not None:
+            self.state.average = Average(model, config.train.ema)
         loss = losses.build(manifest.task, config, self.split.labels, world.device)
         self.step = Stepper(config, world, self.state, self.transform, self.spec.shape, loss)
         self.snapshots = Snapshots(folder, config.checkpoint)
@@ -215,12 +218,13 @@ class Trainer:
     def _validate(self) -> Validation:
         if "val" not in self.dataset.splits:
             return Validation({}, None)
-        self.world.same_buffers(self.state.model)
+        self.world.same_buffers(self.state.judged)
         with self.step.autocast():
             return validate(
-                self.state.model, self.config.model.name, self.dataset, self.transform, self.world,
+                self.state.judged, self.config.model.name, self.dataset, self.transform, self.world,
                 self.watchdog.alive, f"epoch {self.state.epoch + 1}, validation",
                 operating.rule(self.config.train.operating_point, "train.operating_point"),
+                self.transform.stressed() if self.config.train.stress else (),
             )  # fmt: skip
 
     def _build(self) -> nn.Module:
@@ -249,5 +253,6 @@ class Trainer:
             fold=self.dataset.fold,
             run=self.config.run.name,
             epoch=epoch,
+            ema=self.config.train.ema,
             metrics={name: history.plain(value) for name, value in found.metrics.items()},
         )

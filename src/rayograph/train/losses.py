@@ -26,18 +26,23 @@ class Loss(Protocol):
 
 
 class CrossEntropy:
-    """Of exactly one class a sample; `class_weights` [k] for the gradient."""
+    """Of exactly one class a sample; `class_weights` [k] and `smoothing` for the gradient."""
 
-    def __init__(self, class_weights: Tensor | None) -> None:
+    def __init__(self, class_weights: Tensor | None, smoothing: float = 0.0) -> None:
         self._class_weights = class_weights
+        self._smoothing = smoothing
 
     def __call__(self, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Cross-entropy; weighted by the sample's class."""
+        """Cross-entropy; smoothed, and weighted by the sample's class."""
         truth = labels.argmax(1)
-        losses = F.cross_entropy(logits, truth, reduction="none")
+        losses = aimed = F.cross_entropy(logits, truth, reduction="none")
+        if self._smoothing:
+            aimed = F.cross_entropy(
+                logits, truth, reduction="none", label_smoothing=self._smoothing
+            )
         if self._class_weights is None:
-            return losses, losses
-        return losses, losses * self._class_weights[truth]
+            return losses, aimed
+        return losses, aimed * self._class_weights[truth]
 
     def correct(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Whether the likeliest class is the true one."""
@@ -48,12 +53,16 @@ class MaskedCrossEntropy:
     """Of k labels a sample, each by itself: the mean over its known labels, 0 where none is.
 
     An uncertain label is known as its `target`, or not known where that is None.
-    `positive_weights` [k] multiply the loss of what is present, in the gradient.
+    In the gradient `positive_weights` [k] multiply the loss of what is present, and `smoothing`
+    brings targets that much nearer to one half.
     """
 
-    def __init__(self, target: float | None, positive_weights: Tensor | None) -> None:
+    def __init__(
+        self, target: float | None, positive_weights: Tensor | None, smoothing: float = 0.0
+    ) -> None:
         self._target = target
         self._positive_weights = positive_weights
+        self._smoothing = smoothing
 
     def __call__(self, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Binary cross-entropy; weighted where a label is present."""
@@ -63,9 +72,11 @@ class MaskedCrossEntropy:
             known, targets = known | uncertain, targets.masked_fill(uncertain, self._target)
         share = known / known.sum(1, keepdim=True).clamp(min=1)
         losses = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
-        if self._positive_weights is None:
+        if self._positive_weights is None and not self._smoothing:
             weighted = losses
         else:
+            if self._smoothing:
+                targets = targets.lerp(torch.full_like(targets, 0.5), self._smoothing)
             weighted = F.binary_cross_entropy_with_logits(
                 logits, targets, reduction="none", pos_weight=self._positive_weights
             )
@@ -86,7 +97,8 @@ def _multiclass(config: RunConfig, counts: Counts, device: torch.device) -> Loss
     """`balanced` weights a class by its inverse frequency in training."""
     present = torch.tensor([each.present for each in counts.values()])
     balanced = config.train.class_weights == "balanced"
-    return CrossEntropy((present.sum() / (len(present) * present)).to(device) if balanced else None)
+    weights = (present.sum() / (len(present) * present)).to(device) if balanced else None
+    return CrossEntropy(weights, config.train.label_smoothing)
 
 
 def _multilabel(config: RunConfig, counts: Counts, device: torch.device) -> Loss:
@@ -95,7 +107,8 @@ def _multilabel(config: RunConfig, counts: Counts, device: torch.device) -> Loss
     if config.train.class_weights == "balanced":
         shares = [c.absent / c.present if c.absent else 1.0 for c in counts.values()]
         weights = torch.tensor(shares).to(device)
-    return MaskedCrossEntropy(TARGETS[config.labels.uncertain], weights)
+    target = TARGETS[config.labels.uncertain]
+    return MaskedCrossEntropy(target, weights, config.train.label_smoothing)
 
 
 BUILDERS: Mapping[str, Callable[[RunConfig, Counts, torch.device], Loss]] = {

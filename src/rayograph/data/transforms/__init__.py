@@ -30,6 +30,9 @@ class Transform(Protocol):
         A sample's logits are the mean over its views.
         """
 
+    def stressed(self) -> "Sequence[Transform]":
+        """Transforms that judge samples under changes which should not matter, one for each."""
+
 
 def build(spec: TransformSpec, options: AugmentOptions | None = None) -> Transform:
     """The transform that a dataset's moments and the options describe; no options: no draws."""

@@ -39,3 +39,7 @@ class RecordTransform:
         categories = samples[:, self._owner.to(here)] == self._code.to(here)
         flags = samples[:, self._flagged.to(here)].isnan()
         return torch.cat([numbers, categories.float(), flags.float()], dim=1)
+
+    def stressed(self) -> "list[RecordTransform]":
+        """None: a record has no form and no tone."""
+        return []
