@@ -207,7 +207,7 @@ def of(
     films, table = facts.train.films, facts.table
     own = _batch(films, table)
     workers = asked.workers or _workers(own, films, machine, gpus, table)
-    share = 1 if table else LINES.gpu_share if gpus else LINES.cpu_share
+    share = 2 if table else LINES.gpu_share if gpus else LINES.cpu_share
     batch = min(max(own, share * workers), films)
     if batch < 2 * workers:
         raise UserError(

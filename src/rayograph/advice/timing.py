@@ -19,7 +19,7 @@ from rayograph.train.state import State
 from rayograph.train.step import Stepper
 from rayograph.train.world import World
 
-FIRST, FEWEST, MOST = 2, 3, 9  # steps that are not counted, and that are
+FIRST, FEWEST, MOST = 1, 3, 9  # steps that are not counted, and that are
 LONG_S = 6.0  # after which no further step is measured
 BUSY = 1.5  # times as long as its CPU time on all threads: something else ran
 

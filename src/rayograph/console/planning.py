@@ -40,7 +40,11 @@ def plan(
     if place is None:
         result(found)
         return
-    storage.write(place, f"{found}\n".encode())
+    try:
+        data = f"{found}\n".encode()
+    except UnicodeEncodeError:
+        raise UserError(f"{dataset}: a path that is not UTF-8 stands in no YAML; move it") from None
+    storage.write(place, data)
     say.print(f"preset: {place}")
     say.print(f"train it: rayograph train {file} run.storage=RUNS")
 
