@@ -14,7 +14,7 @@ import rayograph
 ROOT = Path(rayograph.__file__).parent
 ROOMS = (
     "errors", "storage", "task", "config", "data", "pack", "models", "runs",
-    "evaluate", "train", "cluster", "search",
+    "evaluate", "train", "advice", "cluster", "search",
 )  # fmt: skip  # a room imports only what is to its left
 ALLOWED = {room: {*ROOMS[:i]} for i, room in enumerate(ROOMS)} | {
     "config": {"errors", "storage"},

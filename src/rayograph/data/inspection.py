@@ -115,20 +115,22 @@ def summary(dataset: Dataset) -> Summary:
         splits={name: _of(split) for name, split in splits.items()},
         census=census.take(table),
         rejects=census.kinds(index.reasons(dataset)),
-        auroc=_auroc(dataset.manifest, splits.get("test")),
+        auroc=auroc_widths(splits["test"])
+        if "test" in splits
+        else dict.fromkeys(dataset.manifest.classes),
         auroc_assumed=AUROC,
         missing=_missing(dataset.manifest),
         look=_look(dataset, table),
     )
 
 
-def _auroc(manifest: Manifest, test: Split | None) -> dict[str, float | None]:
-    if test is None:
-        return dict.fromkeys(manifest.classes)
-    counts = test.labels
+def auroc_widths(test: Split) -> dict[str, float | None]:
+    """Half the width of the 95 % interval that an AUROC of `AUROC` will have, by class or label.
+
+    None where the split has none of one kind. Source: `hanley_mcneil`.
+    """
     return {
-        name: hanley_mcneil(AUROC, counts[name].present, counts[name].absent)
-        for name in manifest.classes
+        name: hanley_mcneil(AUROC, each.present, each.absent) for name, each in test.labels.items()
     }
 
 
