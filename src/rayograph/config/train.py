@@ -46,6 +46,10 @@ class TrainOptions(Options):
     youden, sensitivity=0.95, specificity=0.95, or cost=10 (what a miss costs, in false
     alarms) [rule]"""
 
+    watch: tuple[Literal["test"], ...] = Field((), max_length=1)
+    """splits that are judged after every epoch, too, beside the validation films: [test], or none.
+    Exploratory: they choose nothing, and each epoch is recorded as a look at them [splits]"""
+
     on_nan: Literal["stop", "skip", "restore"] = "stop"
     """if a loss is not a finite number: stop; skip the step; or restore the last checkpoint's
     weights and skip the step [name]"""

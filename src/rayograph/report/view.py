@@ -141,6 +141,11 @@ def ends(report: RunReport) -> bool:
     return isinstance(train, Mapping) and train.get("final") == "last"
 
 
+def watched(report: RunReport) -> bool:
+    """Whether its epochs were judged on the test films, too: `train.watch`."""
+    return any(name.startswith("test_") for row in report.history for name in row)
+
+
 def measure(report: RunReport) -> tasks.Column:
     """What its epochs are judged by: a loss where none of them has the selected metric."""
     rows = sorted(report.history, key=lambda row: row.get(select(report)) is None)

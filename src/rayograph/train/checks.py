@@ -29,6 +29,12 @@ def check_run(config: RunConfig, dataset: Dataset) -> None:
             f"{dataset.uri}: {one_line(', '.join(absent))} never occurs in training with "
             f"data.fold={config.data.fold}; pack fewer folds, or leave it out"
         )
+    for split in config.train.watch:
+        if split not in dataset.splits or not dataset.split(split).rows:
+            raise UserError(
+                f"train.watch=[{split}]: {dataset.uri} has no {split} films; "
+                f"it has {', '.join(dataset.splits)}; use train.watch=[]"
+            )
     shape = dataset.transform(config.data).shape
     check(config.model, shape)
     task.check_select(config.train.select, dataset.task)

@@ -14,7 +14,7 @@ from rayograph.data.dataset import Dataset
 from rayograph.data.manifest import Split
 from rayograph.models.build import build
 
-FORWARD = 1 / 3  # of a training step's time; validation does no more
+FORWARD = 1 / 3  # of a training step's time; to judge does no more
 
 
 @dataclass(frozen=True)
@@ -62,15 +62,17 @@ def estimate(
     weights = _bytes([*model.parameters(), *model.buffers()])
     trained = _bytes([p for p in model.parameters() if p.requires_grad])
     share = min(train.micro_batch or train.batch_size, -(-train.batch_size // world))
-    judged = val.rows if val else 0
+    watched = [dataset.split(name) for name in train.watch]
+    judged = (val.rows if val else 0) + sum(each.rows for each in watched)
     seconds = films_per_s and (split.rows + FORWARD * judged) / films_per_s * train.epochs
     return Needs(
         epochs_done=done,
         films=split.rows,
-        validation_films=judged,
+        validation_films=val.rows if val else 0,
         steps_per_epoch=plan.steps,
         steps=plan.steps * train.epochs,
-        bytes_per_worker_and_epoch=_fetched(split, plan, world) + _stored(val, world),
+        bytes_per_worker_and_epoch=_fetched(split, plan, world)
+        + sum(_stored(each, world) for each in (val, *watched)),
         checkpoint_bytes=weights + 2 * trained,
         memory_per_worker={
             "model": weights,

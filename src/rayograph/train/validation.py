@@ -1,9 +1,11 @@
-"""The model judged on the validation split, by all workers together."""
+"""The model judged on the validation split, or on another, by all workers together."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
@@ -11,8 +13,9 @@ from rayograph.data.dataset import Dataset
 from rayograph.data.transforms import Transform
 from rayograph.errors import Diverged
 from rayograph.evaluate import inference
+from rayograph.evaluate.inference import Logits
 from rayograph.evaluate.unlike.bank import Bank, Unlike
-from rayograph.task import OperatingPoints, Rule, abstain
+from rayograph.task import Labels, OperatingPoints, Rule, abstain
 from rayograph.task.abstain import Band
 from rayograph.task.calibration import calibrated
 from rayograph.train.world import World
@@ -53,15 +56,9 @@ def validate(
             model, dataset, "val", transform, dataset.task.outputs,
             world.device, world.rank, world.size, alive, bank.note,
         )  # fmt: skip
-    parts = (own.values, own.labels, own.seen, bank.features, bank.grays)
-    values, labels, seen, features, grays = (
-        world.sum(torch.from_numpy(part).to(world.device)).cpu().numpy() for part in parts
-    )
-    assert (seen == 1).all(), "a validation film was seen twice, or not at all"
-    try:
-        found = dataset.task.quick(labels, values.astype(np.float64))
-    except ValueError as error:
-        raise Diverged(f"{where}: {error}") from None
+    values, labels = _together(own, world)
+    features, grays = _summed(world, bank.features, bank.grays)
+    found = _judged(dataset, labels, values, where)
     temperature = dataset.task.temperature(labels, values)
     cooled = calibrated(values, temperature).astype(np.float64)
     points = dataset.task.operating_points(labels, cooled, rule)
@@ -69,3 +66,46 @@ def validate(
         return Validation(found, points, temperature)
     band = abstain.chosen(dataset.task.pointed, labels, dataset.task.probabilities(cooled), points)
     return Validation(found, points, temperature, Unlike.of(features, grays), band)
+
+
+def watched(
+    model: nn.Module,
+    dataset: Dataset,
+    split: str,
+    transform: Transform,
+    world: World,
+    alive: Callable[[], None],
+    where: str,
+) -> Mapping[str, float]:
+    """Each metric of another split, by the network's own logits; nothing is suggested by it.
+
+    Every sample is judged once. `Diverged`, saying `where`, if the model returns NaN.
+    """
+    own = inference.logits(
+        model, dataset, split, transform, dataset.task.outputs,
+        world.device, world.rank, world.size, alive,
+    )  # fmt: skip
+    values, labels = _together(own, world)
+    return _judged(dataset, labels, values, where)
+
+
+def _together(own: Logits, world: World) -> tuple[npt.NDArray[Any], Labels]:
+    """Logits float32 [n, outputs] and labels [n, k] of a split, of each worker's part."""
+    values, labels, seen = _summed(world, own.values, own.labels, own.seen)
+    assert (seen == 1).all(), "a film was seen twice, or not at all"
+    return values, labels
+
+
+def _summed(world: World, *parts: npt.NDArray[Any]) -> Iterator[npt.NDArray[Any]]:
+    """The sum of each array over all workers."""
+    for part in parts:
+        yield world.sum(torch.from_numpy(part).to(world.device)).cpu().numpy()
+
+
+def _judged(
+    dataset: Dataset, labels: Labels, values: npt.NDArray[np.float32], where: str
+) -> dict[str, float]:
+    try:
+        return dataset.task.quick(labels, values.astype(np.float64))
+    except ValueError as error:
+        raise Diverged(f"{where}: {error}") from None
