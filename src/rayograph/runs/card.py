@@ -88,17 +88,21 @@ def page(card: ModelCard) -> str:
         f"{operating.rule(card.operating_rule, card.run).words} on the validation films.\n"
     )
     warmth = "none was fitted" if card.temperature == 1 else f"{card.temperature:.3f}"
-    return f"""# {card.run}, epoch {card.epoch}
-
-`{card.model.name}` tells {", ".join(f"`{name}`" for name in card.classes)} ({card.task}) of
-{card.recipe.words}, {card.transform.words}.
-Trained on `{card.dataset}` (fingerprint `{card.fingerprint[:12]}`).
-{threshold}Temperature of its probabilities, by the validation films: {warmth}.
+    judged = f"""Temperature of its probabilities, by the validation films: {warmth}.
 
 | on the validation films, before temperature | |
 | --- | --- |
 {metrics}
 
-Selected on these films, so they flatter it: judge it by `rayograph evaluate` on the test films.
+Selected on these films, so they flatter it: judge it by `rayograph evaluate` on the test films."""
+    if not card.metrics:
+        judged = """No validation films: this is the last epoch, decides at 0.5, and no temperature was
+fitted. Judge it by `rayograph evaluate` on the test films."""
+    return f"""# {card.run}, epoch {card.epoch}
+
+`{card.model.name}` tells {", ".join(f"`{name}`" for name in card.classes)} ({card.task}) of
+{card.recipe.words}, {card.transform.words}.
+Trained on `{card.dataset}` (fingerprint `{card.fingerprint[:12]}`).
+{threshold}{judged}
 Not for clinical use: nobody has tested it on your patients, your machines and your prevalence.
 """
