@@ -96,8 +96,8 @@ def page(card: ModelCard) -> str:
 
 Selected on these films, so they flatter it: judge it by `rayograph evaluate` on the test films."""
     if not card.metrics:
-        judged = """No validation films: this is the last epoch, decides at 0.5, and no temperature was
-fitted. Judge it by `rayograph evaluate` on the test films."""
+        judged = """No validation films: this is the last epoch, decides at 0.5, no temperature
+was fitted. Judge it by `rayograph evaluate` on the test films."""
     return f"""# {card.run}, epoch {card.epoch}
 
 `{card.model.name}` tells {", ".join(f"`{name}`" for name in card.classes)} ({card.task}) of
