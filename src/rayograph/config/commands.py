@@ -102,6 +102,15 @@ class SweepConfig(RunConfig):
     command: ClassVar[str] = "rayograph sweep"
     sweep: SweepOptions = SweepOptions()
 
+    @model_validator(mode="after")
+    def _unseen(self) -> Self:
+        if self.train.watch:
+            raise ValueError(
+                f"train.watch=[{', '.join(self.train.watch)}]: a sweep chooses among its trials, "
+                "which must not see these films; use train.watch=[], and watch a plain run"
+            )
+        return self
+
     def of_trials(self) -> RunConfig:
         """What the trials share."""
         return RunConfig.parse(self.model_dump(exclude={"sweep"}))

@@ -47,8 +47,9 @@ class PackOptions(SourceOptions):
     size: int = Field(256, ge=16, le=4096)
     """side of a packed film [pixels]"""
 
-    resize: Literal["crop", "fit"] = "crop"
-    """crop: short side to size, centre kept; fit: long side to size, black padding [name]"""
+    resize: Literal["crop", "fit", "stretch"] = "crop"
+    """crop: short side to size, centre kept; fit: long side to size, black padding; stretch: both
+    sides to size, the whole film without its aspect ratio [name]"""
 
     range: tuple[float, float] | None = None
     """gray levels that become black and white, of pictures of more than 8 bits and of DICOM without

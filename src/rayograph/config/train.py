@@ -65,6 +65,10 @@ class TrainOptions(Options):
     which helps where the learning rate stays high or batches are small; null: none [decay per
     step]"""
 
+    watch: tuple[Literal["test"], ...] = Field((), max_length=1)
+    """splits that are judged after every epoch, too, beside the validation films: [test], or none.
+    Exploratory: they choose nothing, and each epoch is recorded as a look at them [splits]"""
+
     on_nan: Literal["stop", "skip", "restore"] = "stop"
     """if a loss is not a finite number: stop; skip the step; or restore the last checkpoint's
     weights and skip the step [name]"""

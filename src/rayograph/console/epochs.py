@@ -11,15 +11,18 @@ from rayograph.train.clock import PARTS
 
 STARVED = 0.25  # of the steps' time
 ALWAYS = ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "val_auroc", "val_stress")
+NAMED = {"val_loss": "val ", "test_loss": "test "}  # where a split's figures begin
 
 
 class EpochLines:
-    """Prints an epoch's row as a line."""
+    """Prints an epoch's row as a line; of a test split that is watched what it has, too."""
 
     def __init__(self, console: Console, epochs: int, select: str) -> None:
         self._console = console
         self._epochs = epochs
-        self._columns = [task.column(name) for name in dict.fromkeys((*ALWAYS, select))]
+        chosen = task.column(select).metric.name
+        watched = (f"test_{name}" for name in ("loss", "accuracy", chosen))
+        self._columns = [task.column(name) for name in dict.fromkeys((*ALWAYS, select, *watched))]
         self._seconds: list[float] = []
 
     def show(self, row: Mapping[str, Any]) -> None:
@@ -29,8 +32,9 @@ class EpochLines:
         parts = [f"epoch {row['epoch']:>{len(str(self._epochs))}}/{self._epochs}"]
         for column in self._columns:
             if row.get(column.name) is not None:
-                split = "val " if column.name == "val_loss" else ""
-                parts.append(f"{split}{column.metric.title} {_number(column, row)}")
+                parts.append(
+                    f"{NAMED.get(column.name, '')}{column.metric.title} {_number(column, row)}"
+                )
         if row["skipped"]:
             parts.append(f"{row['skipped']} steps skipped")
         parts += [f"{row['films_per_s']:.0f} films/s", f"{clock(left)} left", *waits(row)]

@@ -23,6 +23,12 @@ if TYPE_CHECKING:
     from rayograph.runs.folder import RunFolder
 
 
+WATCHED = (
+    "the test films are judged after every epoch, too: exploratory; nothing is chosen by them, "
+    "and each epoch is recorded as a look at them"
+)
+
+
 def demo(
     dir_: Annotated[str, typer.Argument(metavar="[DIR]")] = "demo",
     records: Annotated[
@@ -91,6 +97,8 @@ def train(
         result(_needs(config, films_per_second, price_per_worker_hour, as_json))
         return
     lines = EpochLines(say, config.train.epochs, config.train.select)
+    if config.train.watch and os.environ.get("RANK", "0") == "0":
+        say.print(WATCHED)
     if "TORCHELASTIC_RUN_ID" in os.environ:
         from rayograph.train import local
 

@@ -31,7 +31,7 @@ class ImageRecipe(BaseModel, frozen=True, extra="forbid"):
 
     kind: Literal["image"] = "image"
     size: Side
-    resize: Literal["crop", "fit"]
+    resize: Literal["crop", "fit", "stretch"]
     orientation: Literal["exif"] = "exif"
     gray: Literal["bt601"] = "bt601"
     range: Literal["bits in use"] | tuple[float, float] = "bits in use"

@@ -21,25 +21,33 @@ from rayograph.report.view import (
 
 Floats = npt.NDArray[np.float64]
 
+SEEN = " (exploratory)"  # of a split that is watched
 _HEIGHT = 190  # points
 _LOG_ABOVE = 50  # a loss that spans more than this factor is drawn on a logarithmic scale
+_LONG = 32  # letters, of which two do not stand beside each other in a legend
+_DASHES = (0, (3, 1.5))
 _DOTS_UP_TO = 40  # epochs; more are drawn as a line alone
 
 
 def loss_curves(report: RunReport) -> str | None:
-    """Training and validation loss by epoch, the best epoch marked."""
-    lines = {"training": "train_loss", "validation": "val_loss"}
+    """Training and validation loss by epoch, the best epoch marked; of a watched test split, too.
+
+    What is exploratory is dashed, and called so.
+    """
+    lines = {"training": "train_loss", "validation": "val_loss", f"test{SEEN}": "test_loss"}
     return _learning(report, "loss", "loss", lines)
 
 
 def score_curves(report: RunReport) -> str | None:
     """Accuracy of training and validation, AUROC, what selects, stress, the best epoch marked."""
     known = {name for row in report.history for name, value in row.items() if value is not None}
-    names = dict.fromkeys(("train_accuracy", "val_accuracy", "val_auroc", measure(report).name))
+    chosen, watched = measure(report), ("test_accuracy", f"test_{measure(report).metric.name}")
+    names = dict.fromkeys(("train_accuracy", "val_accuracy", "val_auroc", chosen.name, *watched))
     names |= {name: None for name in (f"val_{task.STRESS.name}",) if name in known}
     columns = [each for each in map(task.column, names) if each.metric.better == "higher"]
     quantity = ", ".join(dict.fromkeys(each.metric.title for each in columns))
-    return _learning(report, "scores", quantity, {each.title: each.name for each in columns})
+    titles = {f"{each.title}{SEEN if each.split == 'test' else ''}": each.name for each in columns}
+    return _learning(report, "scores", quantity, titles)
 
 
 def exploratory(view: EvaluationView, name: str) -> str | None:
@@ -75,10 +83,12 @@ def _learning(report: RunReport, name: str, quantity: str, keys: dict[str, str])
     epoch, best = series(report.history, "epoch"), best_row(report)
     which = "last" if ends(report) else "best"
     with svg.style():
-        figure, axes = svg.panel(_HEIGHT, 2)
+        drawn = [label for label, values in lines.items() if np.isfinite(values).any()]
+        columns = 1 if max(map(len, drawn)) > _LONG else 2
+        figure, axes = svg.panel(_HEIGHT, max(2, len(drawn) // columns + 1))  # and the epoch
         for i, (label, values) in enumerate(lines.items()):
             if np.isfinite(values).any():
-                axes.plot(epoch, values, **_line(i, epoch), label=label)
+                axes.plot(epoch, values, **_line(i, epoch, label.endswith(SEEN)), label=label)
                 if best is not None:
                     _ring(axes, epoch[best], values[best], svg.SERIES[i])
         if best is not None:
@@ -87,12 +97,13 @@ def _learning(report: RunReport, name: str, quantity: str, keys: dict[str, str])
         scale = loss_axis if name == "loss" else score_axis
         scale(axes, np.concatenate(list(lines.values())))
         axes.set_ylabel(quantity)
-        svg.legend(figure, axes, 2)
+        svg.legend(figure, axes, columns)
         return svg.to_svg(figure, name, f"{quantity} by epoch, at the end: {_ends(lines)}")
 
 
-def _line(index: int, epoch: Floats) -> dict[str, Any]:
-    return {"color": svg.SERIES[index], "marker": "o" if len(epoch) <= _DOTS_UP_TO else ""}
+def _line(index: int, epoch: Floats, dashed: bool = False) -> dict[str, Any]:
+    marker = "o" if len(epoch) <= _DOTS_UP_TO else ""
+    return {"color": svg.SERIES[index], "marker": marker, "ls": _DASHES if dashed else "-"}
 
 
 def _ring(axes: Axes, x: float, y: float, colour: str) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from rayograph import task
 from rayograph.report import distrust, facts_data, looks, subgroups, words
 from rayograph.report.verdict import verdict
-from rayograph.report.view import RunReport, estimate, measure
+from rayograph.report.view import RunReport, ends, estimate, measure
 from rayograph.runs.card import ModelCard
 
 
@@ -88,7 +88,9 @@ def _number(value: Any) -> str:
 
 
 def _selection(report: RunReport) -> Iterator[str]:
-    if report.card:
+    if report.card and ends(report):
+        yield f"Epoch {report.card.epoch}, the last one, whatever the others are."
+    elif report.card:
         yield f"Epoch {report.card.epoch}, the one with the {words.superlative(measure(report))}."
 
 

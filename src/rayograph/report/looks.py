@@ -1,19 +1,23 @@
 """The ledger of looks on the page: how often a test split was looked at, and with what."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 from rayograph import task
 from rayograph.report import words
-from rayograph.runs.looks import Looks
+from rayograph.runs.looks import WATCHING, Looks
 
 Document = Mapping[str, Any]
 NAME = "looks"  # of the finding
+CHECKPOINT = re.compile(r"/checkpoint_[^/]+/model\.safetensors$")
 
 
 def view(document: Document) -> dict[str, Any]:
     """What the template shows: a row a look, oldest first."""
-    shown = dict.fromkeys(name for look in document["looks"] for name in look["metrics"])
+    looks = list(_rows(document["looks"]))
+    shown = dict.fromkeys(name for look in looks for name in look["metrics"])
     return {
         "sentence": sentence(document),
         "unknown": document["unknown"],
@@ -27,13 +31,32 @@ def view(document: Document) -> dict[str, Any]:
                 _command(look),
                 "its own test split" if look["own"] else look["dataset"].rpartition("/")[2],
                 _model(look["model"]),
-                str(look["epoch"] or words.NONE),
+                str(look.get("epochs") or look["epoch"] or words.NONE),
                 f"{look['films']:,}",
                 *(words.with_interval(look["metrics"], name) for name in shown),
             ]
-            for look in document["looks"]
+            for look in looks
         ],
     }  # fmt: skip
+
+
+def _rows(looks: Sequence[Document]) -> Iterator[Document]:
+    """The looks, those of a run that watched while it trained as one: their first, no metrics."""
+    for (command, run), group in groupby(looks, lambda look: (look["command"], _run(look))):
+        those = list(group)
+        epochs = [look["epoch"] for look in those]
+        if command != WATCHING:
+            yield from those
+            continue
+        told = f"{min(epochs)}–{max(epochs)}" if len(those) > 1 else str(epochs[0])
+        yield {**those[0], "model": run, "epochs": told, "metrics": {}}
+
+
+def _run(look: Document) -> str:
+    """The run whose epoch was looked at while it trained; of other looks nothing."""
+    if look["command"] != WATCHING:
+        return ""
+    return str(CHECKPOINT.sub("", look["model"]))
 
 
 def doubts(document: Document) -> list[str]:
@@ -52,10 +75,16 @@ def sentence(document: Document) -> str:
     models = "one model" if document["models"] == 1 else f"{document['models']} models"
     every = sum(look["own"] and look["all_checkpoints"] for look in document["looks"])
     told = f"The test split has been looked at {times}, by {models}"
-    return f"{told}; {every} of these looks at every checkpoint." if every else f"{told}."
+    if every:
+        told += f"; {every} of these looks at every checkpoint"
+    if watched := sum(look["own"] and look["command"] == WATCHING for look in document["looks"]):
+        told += f"; {watched} of these were epochs of a run that watched it while it trained"
+    return f"{told}."
 
 
 def _command(look: Document) -> str:
+    if look["command"] == WATCHING:
+        return "train (after each epoch)"
     command = look["command"] or "evaluate or compare"  # of older looks it was not kept
     return f"{command} (every checkpoint)" if look["all_checkpoints"] else command
 

@@ -24,12 +24,22 @@ from rayograph.report.figures import curves, precision_recall, roc
 from rayograph.report.html import config_text, markup, template
 from rayograph.report.reliability import reliability
 from rayograph.report.verdict import verdict
-from rayograph.report.view import EvaluationView, RunReport, best_row, ends, measure, number
+from rayograph.report.view import (
+    EvaluationView,
+    RunReport,
+    best_row,
+    ends,
+    measure,
+    number,
+    watched,
+)
 
 __all__ = ["EvaluationView", "RunReport", "render"]
 
 _HEADING = re.compile(r'<h2[^>]*\bid="([^"]+)"[^>]*>([^<]*)</h2>')  # of parts, as they are made
-_METRICS = [task.column(f"{split}_{name}") for split in ("train", "val") for name in task.METRICS]
+_METRICS = [
+    task.column(f"{split}_{name}") for split in ("train", "val", "test") for name in task.METRICS
+]
 _METRICS.append(task.column(f"val_{task.STRESS.name}"))
 _HISTORY = {  # what a run's history holds: how it is headed, how it is written
     "epoch": ("Epoch", "{:g}"),
@@ -54,6 +64,7 @@ def render(report: RunReport) -> str:
         facts=words.facts(report),
         best=best_row(report),
         ends=ends(report),
+        watched=watched(report),
         measure=words.superlative(measure(report)),
         curves={"loss": markup(loss_curves(report)), "scores": markup(score_curves(report))},
         history=_history(report),

@@ -136,9 +136,18 @@ def select(report: RunReport) -> str:
 
 
 def ends(report: RunReport) -> bool:
-    """Whether the last epoch is the model, whatever the others are: `train.final`."""
+    """Whether the last epoch is the model, whatever the others are.
+
+    By `train.final`, or as no epoch was judged on validation films.
+    """
     train = report.config.get("train")
-    return isinstance(train, Mapping) and train.get("final") == "last"
+    asked = isinstance(train, Mapping) and train.get("final") == "last"
+    return asked or not any(map(history.validated, report.history))
+
+
+def watched(report: RunReport) -> bool:
+    """Whether its epochs were judged on the test films, too: `train.watch`."""
+    return any(name.startswith("test_") for row in report.history for name in row)
 
 
 def measure(report: RunReport) -> tasks.Column:

@@ -92,17 +92,21 @@ def page(card: ModelCard) -> str:
     )
     averaged = "" if card.ema is None else f" Its weights are averaged over steps ({card.ema:g})."
     warmth = "none was fitted" if card.temperature == 1 else f"{card.temperature:.3f}"
-    return f"""# {card.run}, epoch {card.epoch}
-
-`{card.model.name}` tells {", ".join(f"`{name}`" for name in card.classes)} ({card.task}) of
-{card.recipe.words}, {card.transform.words}.
-Trained on `{card.dataset}` (fingerprint `{card.fingerprint[:12]}`).{averaged}
-{threshold}Temperature of its probabilities, by the validation films: {warmth}.
+    judged = f"""Temperature of its probabilities, by the validation films: {warmth}.
 
 | on the validation films, before temperature | |
 | --- | --- |
 {metrics}
 
-Selected on these films, so they flatter it: judge it by `rayograph evaluate` on the test films.
+Selected on these films, so they flatter it: judge it by `rayograph evaluate` on the test films."""
+    if not card.metrics:
+        judged = """No validation films: this is the last epoch, decides at 0.5, no temperature
+was fitted. Judge it by `rayograph evaluate` on the test films."""
+    return f"""# {card.run}, epoch {card.epoch}
+
+`{card.model.name}` tells {", ".join(f"`{name}`" for name in card.classes)} ({card.task}) of
+{card.recipe.words}, {card.transform.words}.
+Trained on `{card.dataset}` (fingerprint `{card.fingerprint[:12]}`).{averaged}
+{threshold}{judged}
 Not for clinical use: nobody has tested it on your patients, your machines and your prevalence.
 """

@@ -138,7 +138,7 @@ def look(run: str | None, evaluation: Evaluation, command: str = "evaluate") -> 
 
     Of a run that is None the model's place tells it. Nothing of other splits; see `looks`.
     """
-    looks.record(run, evaluation, command)
+    looks.record(run, looks.Look.of(evaluation, command))
 
 
 def restored(run: str, split: str) -> Evaluation | None:

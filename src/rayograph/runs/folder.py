@@ -25,6 +25,7 @@ MAY_CHANGE = (
     "train.micro_batch",
     "train.on_nan",
     "train.patience",
+    "train.watch",
     "data.cache",
     "data.uri",  # a checkpoint knows its dataset by the fingerprint
 )

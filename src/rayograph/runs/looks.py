@@ -10,7 +10,7 @@ import logging
 import re
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,7 @@ NAME = re.compile(  # when, model, dataset; of older ones only when
     r"(?P<time>\d{8}T\d{6}\.\d{6}Z)"
     r"(-(?P<model>[0-9a-f]{12})-(?P<dataset>[0-9a-f]{12})-[0-9a-f]{8})?\.json"
 )
+WATCHING = "train"  # the command whose looks are a run's epochs: `train.watch`
 MANY = 10  # looks, above which a result is doubted
 _log = logging.getLogger("rayograph.runs")
 
@@ -48,18 +49,56 @@ class Looks:
         return self.models > 1 or self.looks > MANY
 
 
-def record(run: str | None, found: "Evaluation", command: str) -> None:
+@dataclass(frozen=True)
+class Look:
+    """One look at a split, as it is written down; `models` were judged together."""
+
+    command: str
+    model: str  # URI
+    digest: str  # sha256 of the model's file
+    epoch: int | None
+    models: int
+    trained_on: str  # the fingerprint of the model's own dataset
+    dataset: str  # URI
+    fingerprint: str
+    split: str
+    films: int
+    metrics: Mapping[str, Mapping[str, float | None]]  # the headline's: value, low, high
+    all_checkpoints: bool = False
+
+    @classmethod
+    def of(cls, found: "Evaluation", command: str) -> "Look":
+        """The look that an evaluation was."""
+        names = tasks.of(found.task, found.classes).headline
+        return cls(
+            command=command,
+            model=found.model,
+            digest=found.digest,
+            epoch=found.epoch,
+            models=found.models,
+            trained_on=found.trained_on,
+            dataset=found.dataset,
+            fingerprint=found.fingerprint,
+            split=found.split,
+            films=found.films,
+            metrics={name: vars(found.metrics[name]) for name in names if name in found.metrics},
+            all_checkpoints=bool(found.checkpoints),
+        )
+
+
+def record(run: str | None, found: Look) -> None:
     """Write down a look at a test split; never fails, but warns where it can be written nowhere.
 
     `run` is the folder of the run or sweep, where the caller knows it; else it is found by the
-    model's place.
+    model's place. A look at another split is none.
     """
     if found.split != "test":
         return
     time = datetime.now(UTC)
     digests = f"{found.digest or '0' * 12:.12}-{found.fingerprint:.12}"
     name = f"{time:%Y%m%dT%H%M%S.%fZ}-{digests}-{secrets.token_hex(4)}.json"
-    data = json.dumps(_document(found, command, time), indent=1).encode()
+    document = {"time": time.isoformat(timespec="seconds"), **asdict(found)}
+    data = json.dumps(document, indent=1).encode()
     refused = []
     places = _places(run or folder_of(found.model), found.dataset)
     for place in places:
@@ -69,25 +108,6 @@ def record(run: str | None, found: "Evaluation", command: str) -> None:
             refused.append(one_line(error))
     if len(refused) == len(places):
         _log.warning("this look at the test split is not recorded: %s", "; ".join(refused))
-
-
-def _document(found: "Evaluation", command: str, time: datetime) -> dict[str, Any]:
-    names = tasks.of(found.task, found.classes).headline
-    return {
-        "time": time.isoformat(timespec="seconds"),
-        "command": command,
-        "model": found.model,
-        "digest": found.digest,
-        "epoch": found.epoch,
-        "models": found.models,
-        "trained_on": found.trained_on,
-        "dataset": found.dataset,
-        "fingerprint": found.fingerprint,
-        "split": found.split,
-        "films": found.films,
-        "metrics": {name: vars(found.metrics[name]) for name in names if name in found.metrics},
-        "all_checkpoints": bool(found.checkpoints),
-    }
 
 
 def folder_of(model: str) -> str | None:

@@ -28,4 +28,4 @@ def events(history: Sequence[Mapping[str, Any]]) -> bytes:
 
 def _tag(name: str) -> str:
     part, _, figure = name.partition("_")
-    return f"{figure}/{part}" if part in ("train", "val") else f"run/{name}"
+    return f"{figure}/{part}" if part in ("train", "val", "test") else f"run/{name}"

@@ -30,6 +30,12 @@ def check_run(config: RunConfig, dataset: Dataset) -> None:
             f"data.fold={config.data.fold}; pack fewer folds, or leave it out"
         )
     _check_views(config, dataset)
+    for split in config.train.watch:
+        if split not in dataset.splits or not dataset.split(split).rows:
+            raise UserError(
+                f"train.watch=[{split}]: {dataset.uri} has no {split} films; "
+                f"it has {', '.join(dataset.splits)}; use train.watch=[]"
+            )
     spec = dataset.transform(config.data, config.evaluate)
     shape = spec.shape
     check(config.model, shape)

@@ -15,7 +15,7 @@ from rayograph.data.manifest import Split
 from rayograph.models.build import build
 from rayograph.train import optim
 
-FORWARD = 1 / 3  # of a training step's time; validation does no more
+FORWARD = 1 / 3  # of a training step's time; to judge does no more
 
 
 @dataclass(frozen=True)
@@ -65,17 +65,19 @@ def estimate(
     trained = _bytes([p for p in model.parameters() if p.requires_grad])
     kept = optim.moments(config.optim) * trained + (0 if train.ema is None else weights)
     share = min(train.micro_batch or train.batch_size, -(-train.batch_size // world))
-    judged = val.rows if val else 0
+    watched = [dataset.split(name) for name in train.watch]
     stressed = transforms.build(transform).stressed() if train.stress else []
-    work = split.rows + FORWARD * judged * transform.passes * (1 + len(stressed))
+    judged = (val.rows if val else 0) * (1 + len(stressed)) + sum(each.rows for each in watched)
+    work = split.rows + FORWARD * judged * transform.passes
     seconds = films_per_s and work / films_per_s * train.epochs
     return Needs(
         epochs_done=done,
         films=split.rows,
-        validation_films=judged,
+        validation_films=val.rows if val else 0,
         steps_per_epoch=plan.steps,
         steps=plan.steps * train.epochs,
-        bytes_per_worker_and_epoch=_fetched(split, plan, world) + _stored(val, world),
+        bytes_per_worker_and_epoch=_fetched(split, plan, world)
+        + sum(_stored(each, world) for each in (val, *watched)),
         checkpoint_bytes=weights + kept,
         memory_per_worker={
             "model": weights,

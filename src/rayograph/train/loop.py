@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Mapping
 from contextlib import closing
 from typing import Any
 
@@ -18,7 +19,7 @@ from rayograph.runs.card import ModelCard
 from rayograph.runs.checkpoint import Sums
 from rayograph.runs.folder import RunFolder
 from rayograph.task import operating
-from rayograph.train import losses, optim
+from rayograph.train import losses, optim, watching
 from rayograph.train.average import Average
 from rayograph.train.clock import PARTS, Clock
 from rayograph.train.device import prefetch
@@ -27,7 +28,7 @@ from rayograph.train.reporter import Reporter
 from rayograph.train.snapshots import Snapshots
 from rayograph.train.state import State
 from rayograph.train.step import Stepper, StepResult
-from rayograph.train.validation import Validation, validate
+from rayograph.train.validation import Validation, validate, watched
 from rayograph.train.watchdog import Watchdog
 from rayograph.train.world import World
 
@@ -98,11 +99,16 @@ class Trainer:
             while not history.finished(self.state.history, self.config.train):
                 due, found = self.epoch(reporter)
                 saved = None
-                if due and self.world.rank == 0:
+                watch = self.config.train.watch
+                if (due or watch) and self.world.rank == 0:
                     beside = found.unlike.tensors() if found.unlike else None
                     saved = self.state.payload(self._card(self.state.epoch, found), beside)
+                    for split in watch:
+                        watching.record(
+                            self.folder, self.dataset, split, self.state.history[-1], saved
+                        )
                 self.watchdog.alive()
-                reporter.report(self.state.history, saved)
+                reporter.report(self.state.history, saved if due else None)
             if self.world.rank == 0:
                 self.snapshots.clear()
 
@@ -120,6 +126,9 @@ class Trainer:
         row |= self._train_epoch(reporter)
         found = self._validate()
         row |= {f"val_{name}": history.plain(value) for name, value in found.metrics.items()}
+        for split in self.config.train.watch:
+            seen = self._watch(split)
+            row |= {f"{split}_{name}": history.plain(value) for name, value in seen.items()}
         row["seconds"] = round(time.perf_counter() - began, 3)
         self.state.epoch, self.state.step, self.state.sums = number, 0, Sums()
         self.state.history.append(row)
@@ -225,6 +234,15 @@ class Trainer:
                 self.watchdog.alive, f"epoch {self.state.epoch + 1}, validation",
                 operating.rule(self.config.train.operating_point, "train.operating_point"),
                 self.transform.stressed() if self.config.train.stress else (),
+            )  # fmt: skip
+
+    def _watch(self, split: str) -> Mapping[str, float]:
+        """Each metric of a split that chooses nothing."""
+        self.world.same_buffers(self.state.judged)
+        with self.step.autocast():
+            return watched(
+                self.state.judged, self.dataset, split, self.transform, self.world,
+                self.watchdog.alive, f"epoch {self.state.epoch + 1}, {split}",
             )  # fmt: skip
 
     def _build(self) -> nn.Module:

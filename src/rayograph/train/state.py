@@ -7,6 +7,7 @@ where it is.
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -122,10 +123,15 @@ class CheckpointPayload:
     progress: str
     card: ModelCard
 
+    @cached_property
+    def file(self) -> bytes:
+        """The model's file; made once, as its metadata come in another order another time."""
+        return files.write(self.model, self.card.metadata())
+
     def write(self, folder: Path) -> None:
         """Write the three files of a checkpoint; `Failure` where the disk cannot hold them."""
         try:
-            (folder / MODEL).write_bytes(files.write(self.model, self.card.metadata()))
+            (folder / MODEL).write_bytes(self.file)
             torch.save(self.behind, folder / STATE)
             (folder / PROGRESS).write_text(self.progress)
         except (OSError, RuntimeError) as error:  # torch's own, where a disk is full

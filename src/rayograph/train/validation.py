@@ -1,7 +1,8 @@
-"""The model judged on the validation split, by all workers together."""
+"""The model judged on the validation split, or on another, by all workers together."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,7 @@ from rayograph.data.dataset import Dataset
 from rayograph.data.transforms import Transform
 from rayograph.errors import Diverged
 from rayograph.evaluate import inference
+from rayograph.evaluate.inference import Logits
 from rayograph.evaluate.unlike.bank import Bank, Unlike
 from rayograph.task import STRESS, Labels, OperatingPoints, Rule, Task, abstain
 from rayograph.task.abstain import Band
@@ -55,21 +57,14 @@ def validate(
             model, dataset, "val", transform, dataset.task.outputs,
             world.device, world.rank, world.size, alive, bank.note,
         )  # fmt: skip
-    parts = (own.values, own.labels, own.seen, bank.features, bank.grays)
-    values, labels, seen, features, grays = (
-        world.sum(torch.from_numpy(part).to(world.device)).cpu().numpy() for part in parts
-    )
-    assert (seen == 1).all(), "a validation film was seen twice, or not at all"
+    values, labels = _together(own, world)
+    features, grays = _summed(world, bank.features, bank.grays)
     found = _metrics(dataset.task, labels, values, where)
     if stressed:
-        scores = []
-        for each in stressed:
-            part = inference.logits(
-                model, dataset, "val", each, dataset.task.outputs,
-                world.device, world.rank, world.size, alive,
-            ).values  # fmt: skip
-            whole = world.sum(torch.from_numpy(part).to(world.device)).cpu().numpy()
-            scores.append(_metrics(dataset.task, labels, whole, where)[dataset.task.stressed])
+        scores = [
+            watched(model, dataset, "val", each, world, alive, where)[dataset.task.stressed]
+            for each in stressed
+        ]
         found[STRESS.name] = float(np.min(scores))  # NaN if one of them is
     temperature = dataset.task.temperature(labels, values)
     cooled = calibrated(values, temperature).astype(np.float64)
@@ -78,6 +73,40 @@ def validate(
         return Validation(found, points, temperature)
     band = abstain.chosen(dataset.task.pointed, labels, dataset.task.probabilities(cooled), points)
     return Validation(found, points, temperature, Unlike.of(features, grays), band)
+
+
+def watched(
+    model: nn.Module,
+    dataset: Dataset,
+    split: str,
+    transform: Transform,
+    world: World,
+    alive: Callable[[], None],
+    where: str,
+) -> Mapping[str, float]:
+    """Each metric of another split, by the network's own logits; nothing is suggested by it.
+
+    Every sample is judged once. `Diverged`, saying `where`, if the model returns NaN.
+    """
+    own = inference.logits(
+        model, dataset, split, transform, dataset.task.outputs,
+        world.device, world.rank, world.size, alive,
+    )  # fmt: skip
+    values, labels = _together(own, world)
+    return _metrics(dataset.task, labels, values, where)
+
+
+def _together(own: Logits, world: World) -> tuple[npt.NDArray[Any], Labels]:
+    """Logits float32 [n, outputs] and labels [n, k] of a split, of each worker's part."""
+    values, labels, seen = _summed(world, own.values, own.labels, own.seen)
+    assert (seen == 1).all(), "a film was seen twice, or not at all"
+    return values, labels
+
+
+def _summed(world: World, *parts: npt.NDArray[Any]) -> Iterator[npt.NDArray[Any]]:
+    """The sum of each array over all workers."""
+    for part in parts:
+        yield world.sum(torch.from_numpy(part).to(world.device)).cpu().numpy()
 
 
 def _metrics(

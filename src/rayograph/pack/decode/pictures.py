@@ -189,9 +189,14 @@ def _fitted(gray: Image.Image, size: int, resample: Image.Resampling) -> Image.I
     return canvas
 
 
+def _stretched(gray: Image.Image, size: int, resample: Image.Resampling) -> Image.Image:
+    """Both sides to `size`, whatever the aspect ratio is."""
+    return gray.resize((size, size), resample)
+
+
 # What each word of a recipe does.
 ORIENT: dict[str, Callable[[Image.Image], Image.Image]] = {"exif": _upright}
 GRAY: dict[str, Callable[[Image.Image], Image.Image]] = {"bt601": _as_levels}
 SCALE = {"bits in use": _by_bits_in_use}
-RESIZE = {"crop": _cropped, "fit": _fitted}
+RESIZE = {"crop": _cropped, "fit": _fitted, "stretch": _stretched}
 RESAMPLE = {"lanczos": Image.Resampling.LANCZOS}
