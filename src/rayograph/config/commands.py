@@ -1,6 +1,6 @@
 """What each command reads: a config composed of the groups that it needs."""
 
-from typing import ClassVar, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -67,6 +67,11 @@ class RunConfig(Config):
                 " several need a GPU each"
             )
         return self
+
+    def in_precision(self, precision: Literal["auto", "float32", "bf16"]) -> Self:
+        """The same in another `train.precision`."""
+        train = self.train.model_copy(update={"precision": precision})
+        return self.model_copy(update={"train": train})
 
 
 class SweepConfig(RunConfig):
