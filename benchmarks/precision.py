@@ -5,7 +5,7 @@
 One thread. A step is forward, backward and AdamW on a random batch, channels_last as in training.
 The two precisions take turns; a figure is the median step in milliseconds of CPU time, so that
 others on the machine count little. The ratio is float32's over bfloat16's, above 1 where bfloat16
-is the faster; beside it what `train.precision=auto` takes.
+is the faster.
 """
 
 import argparse
