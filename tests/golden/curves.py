@@ -59,7 +59,8 @@ def write(uri: str, scratch: Path, place: Path) -> None:
     with torchrun(RunConfig.load().cluster) as world:
         for number, (name, words) in enumerate(CONFIGURATIONS.items()):
             common = [f"run.storage={scratch}", f"run.name=golden{number}", f"data.uri={uri}"]
-            common += ["data.image_size=32", "train.epochs=2", f"cluster.workers={world.size}"]
+            common += ["data.image_size=32", "train.epochs=2", "train.precision=float32"]
+            common += [f"cluster.workers={world.size}"]
             reporter = Collector()
             wanted = RunConfig.load(None, [*common, *words])
             folder = RunFolder.of(wanted)

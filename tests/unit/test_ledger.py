@@ -174,14 +174,14 @@ def test_the_winners_command_is_the_sweeps_with_its_parameters() -> None:
     winner.add(row(1, 0.5), winner.run, TrainOptions(), 1)
     words = ["demo", "sweep.max_trials=3", "run.name=x", "data.uri=s3://a/b c", "run.storage=/r"]
     config = SweepConfig.load(None, words[1:])
-    assert repeats(winner, SPACE, words, config) == (
+    assert repeats(winner, SPACE, words, config, "bf16") == (
         "rayograph train demo train.epochs=9 optim.lr=0.5 model.norm=group optim.clip_norm=null "
-        "run.storage=/r run.name=x-s-winner 'data.uri=s3://a/b c'"
+        "train.precision=bf16 run.storage=/r run.name=x-s-winner 'data.uri=s3://a/b c'"
     )
     winner.params = {"optim.lr": 0.7}  # of a later handover
-    assert "optim.lr=0.5" in str(repeats(winner, SPACE, words, config))
+    assert "optim.lr=0.5" in str(repeats(winner, SPACE, words, config, "bf16"))
     winner.add(row(2, 0.6), f"{winner.run}-1a2b", TrainOptions(), 1)
-    assert repeats(winner, SPACE, words, config) is None, "no plain run has its schedule"
+    assert repeats(winner, SPACE, words, config, "bf16") is None, "no plain run has its schedule"
 
 
 def test_what_has_not_ended_is_left_to_do_and_no_more_than_is_wanted() -> None:

@@ -1,6 +1,6 @@
 """What each command reads: a config composed of the groups that it needs."""
 
-from typing import ClassVar, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -94,6 +94,11 @@ class RunConfig(Config):
         sync = several and not self.train.micro_batch  # which exclude each other
         model = self.model.model_copy(update={"norm": "sync" if sync else "batch"})
         return self.model_copy(update={"model": model})
+
+    def in_precision(self, precision: Literal["auto", "float32", "bf16"]) -> Self:
+        """The same in another `train.precision`."""
+        train = self.train.model_copy(update={"precision": precision})
+        return self.model_copy(update={"train": train})
 
 
 class SweepConfig(RunConfig):

@@ -27,7 +27,8 @@ class TrainOptions(Options):
     """of weights, order, augmentation and dropout [seed]"""
 
     precision: Literal["auto", "float32", "bf16"] = "auto"
-    """auto: bf16 autocast on GPUs that support it, else float32 [name]"""
+    """of forward and backward passes; auto: bf16 autocast on GPUs that support it, and on CPUs with
+    AMX for models that gain by it; else float32; kept by the run once chosen [name]"""
 
     head_epochs: int = Field(0, ge=0)
     """epochs that train the last layer only, as long as the rest are, before the backbone joins;

@@ -2,9 +2,9 @@
 
 import json
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from rayograph import storage
 from rayograph.config import RunConfig
@@ -16,6 +16,7 @@ from rayograph.runs.checkpoint import CHECKPOINT, PROGRESS, SNAPSHOT, Progress, 
 
 CONFIG, ENVIRONMENT, HISTORY = "config.yaml", "environment.json", "history.jsonl"
 MODEL_JSON = "model.json"
+AUTO = "auto"  # of `train.precision`: a run that goes on keeps what it came to
 RAYS = "checkpoint_manager_snapshot.json"  # Ray Train's own record of checkpoints
 MAY_CHANGE = (
     "cluster.",
@@ -52,16 +53,22 @@ class RunFolder:
 
         Raises `UserError` where the run is finished, or was started with a different config.
         """
-        place = storage.join(self.uri, CONFIG)
         rows = self.history()
-        if rows or self._complete(CHECKPOINT) or self.snapshots():
-            _refuse_other_config(self.uri, _config(place), config)
-            if history.finished(rows, config.train):
-                more = "patience" if rows[-1]["epoch"] < config.train.epochs else "epochs"
-                raise UserError(
-                    f"{self.uri}: this run is finished; give a new run.name, or more train.{more}"
-                )
+        self._begun(rows, config)
         return rows[-1]["epoch"] if rows else 0
+
+    def _begun(self, rows: Sequence[Mapping[str, Any]], config: RunConfig) -> RunConfig | None:
+        """The config of the unfinished run that `config` goes on with; None of a new one."""
+        if not (rows or self._complete(CHECKPOINT) or self.snapshots()):
+            return None
+        old = _config(storage.join(self.uri, CONFIG))
+        _refuse_other_config(self.uri, old, config)
+        if history.finished(rows, config.train):
+            more = "patience" if rows[-1]["epoch"] < config.train.epochs else "epochs"
+            raise UserError(
+                f"{self.uri}: this run is finished; give a new run.name, or more train.{more}"
+            )
+        return old
 
     def begin(self, config: RunConfig) -> None:
         """Claim the folder for a new run, or for an unfinished one to go on; first `check`.
@@ -71,10 +78,22 @@ class RunFolder:
         rows = self.history()
         if rows and history.finished(rows, self.config().train):
             self.forget_snapshots(but=())
-        self.check(config)
-        place = storage.join(self.uri, CONFIG)
-        storage.write(place, config.dump().encode())
-        environment = json.dumps({"versions": checkpoints.versions()}, indent=1)
+        old = self._begun(rows, config)
+        if old is not None and config.train.precision == AUTO:
+            config = config.in_precision(old.train.precision)
+        self._describe(config, {})
+
+    def settle(self, precision: Literal["float32", "bf16"], why: Mapping[str, Any]) -> None:
+        """Write what `train.precision=auto` came to into the config, and why beside the versions.
+
+        The run keeps it, wherever it goes on.
+        """
+        config = self.config().in_precision(precision)
+        self._describe(config, {"precision": {"taken": precision, **why}})
+
+    def _describe(self, config: RunConfig, facts: Mapping[str, Any]) -> None:
+        storage.write(storage.join(self.uri, CONFIG), config.dump().encode())
+        environment = json.dumps({"versions": checkpoints.versions(), **facts}, indent=1)
         storage.write(storage.join(self.uri, ENVIRONMENT), environment.encode())
 
     def config(self) -> RunConfig:
@@ -211,6 +230,8 @@ def with_resume_hint(error: Failure, saved: str | None) -> Failure:
 
 
 def _refuse_other_config(uri: str, old: RunConfig, new: RunConfig) -> None:
+    if new.train.precision == AUTO:
+        new = new.in_precision(old.train.precision)
     differing = [key for key in old.differences(new) if not key.startswith(MAY_CHANGE)]
     if differing:
         raise UserError(

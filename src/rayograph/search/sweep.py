@@ -119,7 +119,9 @@ def _searched(
     winner = ledger.winner()
     command = None
     if winner is not None:
-        command = repeats(winner, space, words, config)
+        assert winner.best is not None
+        run = RunFolder(storage.join(folder.trials, winner.best.run))
+        command = repeats(winner, space, words, config, run.config().train.precision)
         folder.publish(winner, command)
     return Outcome(
         folder=folder,
@@ -137,8 +139,13 @@ def _unfinished(ledger: Ledger, total: int) -> int:
     return len(ledger.left(total)) + max(0, total - len(ledger.trials))
 
 
-def repeats(winner: Trial, space: Space, words: Sequence[str], config: SweepConfig) -> str | None:
-    """The command line that trains the winner as a plain run; none if it took over weights."""
+def repeats(
+    winner: Trial, space: Space, words: Sequence[str], config: SweepConfig, precision: str
+) -> str | None:
+    """The command line that trains the winner as a plain run; none if it took over weights.
+
+    `precision` is what the winner's `train.precision` came to, so that another machine keeps it.
+    """
     if winner.best is None or winner.best.run != winner.name:
         return None
     preset, *given = words
@@ -146,10 +153,13 @@ def repeats(winner: Trial, space: Space, words: Sequence[str], config: SweepConf
     places = [f"run.storage={config.run.storage}", f"run.name={run}"]
     if config.data.uri != "phantom":
         places.append(f"data.uri={config.data.uri}")
-    apart = ("sweep.", "run.name=", "run.storage=", "data.uri=")
-    kept = [word for word in (*space.overrides, *given) if not word.startswith(apart)]
+    apart = ("sweep.", "run.name=", "run.storage=", "data.uri=", "train.precision=")
     own = [f"{key}={text(value)}" for key, value in winner.best.params.items()]
-    return shlex.join(["rayograph", "train", preset, *kept, *own, *places])
+    every = (*space.overrides, *given, *own)
+    kept = [word for word in every if not word.startswith(apart)]
+    return shlex.join(
+        ["rayograph", "train", preset, *kept, f"train.precision={precision}", *places]
+    )
 
 
 def refuse_clash(space: Space, overrides: Sequence[str]) -> None:

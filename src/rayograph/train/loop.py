@@ -19,7 +19,7 @@ from rayograph.runs.card import ModelCard
 from rayograph.runs.checkpoint import Sums
 from rayograph.runs.folder import RunFolder
 from rayograph.task import operating
-from rayograph.train import losses, optim, watching
+from rayograph.train import losses, optim, precision, watching
 from rayograph.train.average import Average
 from rayograph.train.clock import PARTS, Clock
 from rayograph.train.device import prefetch
@@ -45,8 +45,9 @@ def start(
 
     A `UserError` (absent weights, a checkpoint of another dataset) is raised on every worker alike.
     """
-    trainer = Trainer(config, folder, dataset, world)
     latest = world.agree(reporter.latest)
+    config = precision.settled(config, folder, dataset, world, begun=latest is not None)
+    trainer = Trainer(config, folder, dataset, world)
     if latest or config.run.start_from:
         world.agree(lambda: trainer.load(latest), everyone=True)
     trainer.step.warm_up()
@@ -228,7 +229,7 @@ class Trainer:
         if "val" not in self.dataset.splits:
             return Validation({}, None)
         self.world.same_buffers(self.state.judged)
-        with self.step.autocast():
+        with self.step.judging():
             return validate(
                 self.state.judged, self.config.model.name, self.dataset, self.transform, self.world,
                 self.watchdog.alive, f"epoch {self.state.epoch + 1}, validation",
@@ -239,7 +240,7 @@ class Trainer:
     def _watch(self, split: str) -> Mapping[str, float]:
         """Each metric of a split that chooses nothing."""
         self.world.same_buffers(self.state.judged)
-        with self.step.autocast():
+        with self.step.judging():
             return watched(
                 self.state.judged, self.dataset, split, self.transform, self.world,
                 self.watchdog.alive, f"epoch {self.state.epoch + 1}, {split}",

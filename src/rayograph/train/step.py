@@ -104,11 +104,14 @@ class Stepper:
             head(self.state.model, self.config.model.name).train()
 
     def autocast(self) -> torch.autocast:
-        """The context of a forward pass: bfloat16 where `train.precision` and the device allow."""
-        wanted, device = self.config.train.precision, self.world.device.type
-        able = device == "cuda" and torch.cuda.is_bf16_supported()
-        on = wanted == "bf16" or (wanted == "auto" and able)
-        return torch.autocast(device, torch.bfloat16, enabled=on)
+        """The context of a training step's forward pass, in `train.precision`."""
+        on = self.config.train.precision == "bf16"  # `auto` has been settled
+        return torch.autocast(self.world.device.type, torch.bfloat16, enabled=on)
+
+    def judging(self) -> torch.autocast:
+        """That of validation: as in training on GPUs; on CPUs float32, as evaluate and predict."""
+        on = self.config.train.precision == "bf16" and self.world.device.type == "cuda"
+        return torch.autocast(self.world.device.type, torch.bfloat16, enabled=on)
 
     def _backward(self, given: DeviceBatch, draws: Tensor, flags: StepFlags) -> StepSums:
         """Forward and backward passes; the loss is summed over the workers beside the last one."""
