@@ -1,8 +1,14 @@
 """Random changes of training films."""
 
+from typing import Any
+
 from pydantic import Field, model_validator
 
 from rayograph.config.base import Options
+
+NEUTRAL: dict[str, Any] = {
+    "scale": (1.0, 1.0), "shift": 0.0, "rotation": 0.0, "brightness": 0.0, "contrast": 0.0,
+}  # fmt: skip  # of the others the default
 
 
 class AugmentOptions(Options):
@@ -37,6 +43,13 @@ class AugmentOptions(Options):
 
     flip: float = Field(0.0, ge=0, le=1)
     """chance of a left-right flip; note that a heart has a side [probability]"""
+
+    @property
+    def still(self) -> bool:
+        """Whether films are not changed at all."""
+        neutral = AugmentOptions(**NEUTRAL)
+        unused = {"aspect"} if self.area is None else set()
+        return self.model_dump(exclude=unused) == neutral.model_dump(exclude=unused)
 
     @model_validator(mode="after")
     def _ordered(self) -> "AugmentOptions":

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from rayograph.config import RunConfig
-from rayograph.data import order, stream, transforms
+from rayograph.data import order, transforms
 from rayograph.data.dataset import Dataset
 from rayograph.errors import Diverged, Stopped
 from rayograph.models.build import build
@@ -18,7 +18,7 @@ from rayograph.runs.card import ModelCard
 from rayograph.runs.checkpoint import Sums
 from rayograph.runs.folder import RunFolder
 from rayograph.task import operating
-from rayograph.train import losses, optim
+from rayograph.train import feed, losses, optim
 from rayograph.train.clock import PARTS, Clock
 from rayograph.train.device import prefetch
 from rayograph.train.reduction import StepFlags
@@ -73,7 +73,8 @@ class Trainer:
         optimizer, schedule = optim.build(model, config.optim, self.steps, config.train.epochs)
         self.state = State(model, optimizer, schedule, manifest.fingerprint, config)
         loss = losses.build(manifest.task, config, self.split.labels, world.device)
-        self.step = Stepper(config, world, self.state, self.transform, self.spec.shape, loss)
+        self.feed = feed.build(config, folder, dataset, model, self.transform, world)
+        self.step = Stepper(config, world, self.state, self.feed, loss)
         self.snapshots = Snapshots(folder, config.checkpoint)
         self.watchdog = Watchdog(config.cluster.hang_s)
 
@@ -92,6 +93,8 @@ class Trainer:
         Raises `Stopped` on every worker where one is asked to stop, and `Diverged`.
         """
         with self.watchdog.watching():
+            with self.step.autocast():
+                self.feed.prepare(self.watchdog.alive)
             while not history.finished(self.state.history, self.config.train):
                 due, found = self.epoch(reporter)
                 saved = None
@@ -102,6 +105,7 @@ class Trainer:
                 reporter.report(self.state.history, saved)
             if self.world.rank == 0:
                 self.snapshots.clear()
+                self.feed.clear()
 
     def plan(self, epoch: int) -> order.Plan:
         """The order of an epoch."""
@@ -136,11 +140,7 @@ class Trainer:
         before = state.sums.films
         self.step.train_mode()
         clock = self.step.clock = Clock()
-        batches = stream.training(
-            self.dataset, "train", plan, self.world.rank, self.world.size, state.step,
-            threads=self.config.cluster.cpus_per_worker, pin=self.world.device.type == "cuda",
-        )  # fmt: skip
-        with closing(batches):  # its threads end with it
+        with closing(self.feed.training(plan, state.step)) as batches:  # its threads end with it
             for batch in prefetch(batches, self.world.device, clock):
                 save = self._save_due() or reporter.preempted()
                 result = self.step(batch, StepFlags(save, reporter.stopping()))
@@ -162,6 +162,7 @@ class Trainer:
             "films_digest": sums.digest,
             "films_per_s": round((sums.films - before) / max(sum(parts.values()), 1e-9), 1),
             **parts,
+            **self.feed.news(),
         }
 
     def _mean_seconds(self, clock: Clock) -> dict[str, float]:
@@ -218,7 +219,7 @@ class Trainer:
         self.world.same_buffers(self.state.model)
         with self.step.autocast():
             return validate(
-                self.state.model, self.config.model.name, self.dataset, self.transform, self.world,
+                self.state.model, self.dataset.task, self.feed, self.world,
                 self.watchdog.alive, f"epoch {self.state.epoch + 1}, validation",
                 operating.rule(self.config.train.operating_point, "train.operating_point"),
             )  # fmt: skip

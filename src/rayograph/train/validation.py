@@ -7,14 +7,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from rayograph.data.dataset import Dataset
-from rayograph.data.transforms import Transform
 from rayograph.errors import Diverged
-from rayograph.evaluate import inference
-from rayograph.evaluate.unlike.bank import Bank, Unlike
-from rayograph.task import OperatingPoints, Rule, abstain
+from rayograph.evaluate.unlike.bank import Unlike
+from rayograph.task import OperatingPoints, Rule, Task, abstain
 from rayograph.task.abstain import Band
 from rayograph.task.calibration import calibrated
+from rayograph.train.feed import Feed
 from rayograph.train.world import World
 
 
@@ -35,37 +33,28 @@ class Validation:
 
 def validate(
     model: nn.Module,
-    name: str,
-    dataset: Dataset,
-    transform: Transform,
+    task: Task,
+    feed: Feed,
     world: World,
     alive: Callable[[], None],
     where: str,
     rule: Rule,
 ) -> Validation:
-    """Judge every validation sample once; `Diverged`, saying `where`, if the model returns NaN.
-
-    `name` is the model's.
-    """
-    bank = Bank(model, name, dataset.split("val").rows)
-    with bank.views.listening():
-        own = inference.logits(
-            model, dataset, "val", transform, dataset.task.outputs,
-            world.device, world.rank, world.size, alive, bank.note,
-        )  # fmt: skip
+    """Judge every validation sample once; `Diverged`, saying `where`, if the model returns NaN."""
+    own, bank = feed.judge(model, alive)
     parts = (own.values, own.labels, own.seen, bank.features, bank.grays)
     values, labels, seen, features, grays = (
         world.sum(torch.from_numpy(part).to(world.device)).cpu().numpy() for part in parts
     )
     assert (seen == 1).all(), "a validation film was seen twice, or not at all"
     try:
-        found = dataset.task.quick(labels, values.astype(np.float64))
+        found = task.quick(labels, values.astype(np.float64))
     except ValueError as error:
         raise Diverged(f"{where}: {error}") from None
-    temperature = dataset.task.temperature(labels, values)
+    temperature = task.temperature(labels, values)
     cooled = calibrated(values, temperature).astype(np.float64)
-    points = dataset.task.operating_points(labels, cooled, rule)
+    points = task.operating_points(labels, cooled, rule)
     if world.rank:  # of a card only rank 0's counts
         return Validation(found, points, temperature)
-    band = abstain.chosen(dataset.task.pointed, labels, dataset.task.probabilities(cooled), points)
+    band = abstain.chosen(task.pointed, labels, task.probabilities(cooled), points)
     return Validation(found, points, temperature, Unlike.of(features, grays), band)

@@ -21,13 +21,15 @@ class FilmTransform:
     """Films uint8 [n, P, P] in, normalised float32 [n, 1, S, S] out.
 
     Its draws: scale or area, place x, place y, rotation, brightness, contrast, flip; and where a
-    run uses them aspect and gamma.
+    run uses them aspect and gamma. None where nothing is changed: training sees the whole film.
     """
 
     def __init__(self, spec: ImageTransform, options: AugmentOptions) -> None:
         self._spec = spec
         self._options = options
         self.draws = 7 if options.area is None and options.gamma == 1 else 9
+        if options.still:
+            self.draws = 0
 
     def evaluate(self, samples: Tensor) -> Tensor:
         """The whole film."""
@@ -39,6 +41,8 @@ class FilmTransform:
         It is first shrunk, antialiased, to where the smallest crop has the wanted size, so that the
         sampling that follows neither aliases nor blurs.
         """
+        if not self.draws:
+            return self.evaluate(samples)
         options, mean = self._options, self._spec.mean
         smallest = max(self._smallest(), 1 / SHARPEST)
         working = min(samples.shape[-1], math.ceil(self._spec.size / smallest))
