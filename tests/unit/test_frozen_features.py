@@ -1,10 +1,7 @@
 """Linear probes: the features of a frozen model are computed once, and change nothing else."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,14 +11,18 @@ import pytest
 import safetensors.torch
 import torch
 
-from rayograph.config import PackOptions, RunConfig
+from rayograph.config import ModelOptions, PackOptions, RunConfig
+from rayograph.data import transforms
 from rayograph.data.dataset import Dataset
 from rayograph.evaluate import evaluation
-from rayograph.pack import phantom
+from rayograph.models import build
+from rayograph.pack import phantom, phantom_records
 from rayograph.runs.folder import RunFolder
 from rayograph.train import local
+from rayograph.train.feed import features_bytes
 from rayograph.train.stops import StopRequest, deaf
 from tests.conftest import packing
+from tests.promise.test_equality import finish, torchrun
 from tests.small import SIZE, WORDS
 
 STILL = (
@@ -148,13 +149,7 @@ def test_a_run_that_was_stopped_computes_nothing_again_and_equals_the_whole_to_t
 def test_two_processes_share_the_work_and_take_the_same_batches(
     data: Dataset, probe: RunFolder, tmp_path: Path
 ) -> None:
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    command += ["-m", "rayograph", "train", "", *words(data, tmp_path, "model.dropout=0")]
-    command[command.index("")] = "demo"
-    done = subprocess.run(
-        command, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, check=False
-    )
-    assert done.returncode == 0, done.stderr.decode()
+    finish(torchrun(2, tmp_path, data, *PROBE, "model.dropout=0"))
     one = run(data, tmp_path / "one", "model.dropout=0")
     two = RunFolder(str(tmp_path / "demo"))
     assert two.history()[0]["features_computed"] == films(data)
@@ -171,3 +166,40 @@ def test_what_is_published_is_the_whole_network_and_says_what_validation_said(
     row = probe.history()[found.epoch - 1]
     assert found.calibration["before"]["loss"] == pytest.approx(row["val_loss"], abs=1e-5)
     assert found.metrics["auroc"].value == pytest.approx(row["val_auroc"], abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("more", "kept"),
+    [((), True), ((CHANGED,), False), (("augment.flip=0.5",), False),
+     (("augment.gamma=1.5",), False), (("model.freeze_backbone=false",), False)],
+)  # fmt: skip
+def test_features_are_kept_only_where_they_never_change(
+    data: Dataset, more: tuple[str, ...], kept: bool
+) -> None:
+    config = RunConfig.load(None, [*PROBE, *more])
+    spec = data.transform(config.data)
+    model = build.build(config.model, spec.shape, 2)
+    found = features_bytes(config, data, model, transforms.build(spec, config.augment))
+    width = 128  # of the CNN's last layer
+    assert found == (4 * width * films(data) if kept else None)
+
+
+def test_features_of_records_are_kept_too(tmp_path: Path) -> None:
+    phantom_records.write(tmp_path / "t.csv", people=40, seed=0)
+    options = PackOptions(
+        inputs="table", patient_column="person", negative="rest", exclude=("strenuous",)
+    )
+    table = packing(tmp_path / "t.csv", tmp_path / "packed", options)
+    words = (f"data.uri={table.uri}", f"run.storage={tmp_path}", "model.name=mlp")
+    words += ("model.freeze_backbone=true", "train.epochs=2")
+    folder = local.run(RunConfig.load(None, words), lambda _row: None, deaf)
+    assert folder.history()[0]["features_computed"] == films(table)
+
+
+def test_dropout_is_on_above_a_backbone_of_timm_that_is_off() -> None:
+    options = ModelOptions(name="timm/regnety_002", dropout=0.5, freeze_backbone=True)
+    model = build.build(options, (1, 32, 32), 2).eval()
+    film = torch.rand(1, 1, 32, 32)
+    assert torch.equal(model(film), model(film))
+    build.head(model, options.name).train()
+    assert not torch.equal(model(film), model(film))
