@@ -14,6 +14,7 @@ from rayograph.data.stream import Batch
 from rayograph.models.build import build
 from rayograph.train import losses, optim
 from rayograph.train.device import DeviceBatch
+from rayograph.train.feed import Films
 from rayograph.train.reduction import StepFlags
 from rayograph.train.state import State
 from rayograph.train.step import Stepper
@@ -72,15 +73,17 @@ def step(config: RunConfig, dataset: Dataset) -> Measured | None:
 
 def _prepared(config: RunConfig, dataset: Dataset) -> tuple[Stepper, DeviceBatch]:
     device = torch.device("cuda" if config.cluster.gpus_per_worker else "cpu")
-    spec, outputs = dataset.transform(config.data), dataset.task.outputs
+    spec, outputs = dataset.transform(config.data, config.evaluate), dataset.task.outputs
     model = build(config.model.model_copy(update={"weights": None}), spec.shape, outputs)
     model = model.to(device).to(memory_format=torch.channels_last)
-    optimizer, schedule = optim.build(model, config.optim, 1000, 1)
+    optimizer, schedule = optim.build(model, config, 1000)
     manifest = dataset.manifest
     state = State(model, optimizer, schedule, manifest.fingerprint, config)
     loss = losses.build(manifest.task, config, dataset.split("train").labels, device)
     transform = transforms.build(spec, config.augment)
-    stepper = Stepper(config, World(0, 1, device), state, transform, spec.shape, loss)
+    world = World(0, 1, device)
+    films = Films(config, dataset, model, transform, spec.shape, world)
+    stepper = Stepper(config, world, state, films, loss)
     stepper.train_mode()
     count = max(2, config.train.batch_size // config.cluster.most)
     inputs = np.zeros((count, *dataset.inputs.shape), dataset.inputs.dtype)

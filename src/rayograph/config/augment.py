@@ -18,6 +18,9 @@ LEVELS: Mapping[str, Mapping[str, Any]] = {  # beside the defaults, which are li
         "brightness": 0.0, "contrast": 0.0,
     },
 }  # fmt: skip
+NEUTRAL: dict[str, Any] = {
+    "scale": (1.0, 1.0), "shift": 0.0, "rotation": 0.0, "brightness": 0.0, "contrast": 0.0,
+}  # fmt: skip  # of the others the default
 
 
 class AugmentOptions(Options):
@@ -57,6 +60,13 @@ class AugmentOptions(Options):
 
     flip: float = Field(0.0, ge=0, le=1)
     """chance of a left-right flip; note that a heart has a side [probability]"""
+
+    @property
+    def still(self) -> bool:
+        """Whether films are not changed at all."""
+        neutral = AugmentOptions(**NEUTRAL)
+        unused = {"level", "erase_area"} | ({"aspect"} if self.area is None else set())
+        return self.model_dump(exclude=unused) == neutral.model_dump(exclude=unused)
 
     blur: float = Field(0.0, ge=0, le=10)
     """Gaussian blur, its deviation drawn from 0 to this; helps where other films are less sharp

@@ -29,7 +29,8 @@ class ModelOptions(Options):
     URI of a .safetensors or .pth file; null: random [name or URI]"""
 
     freeze_backbone: bool = False
-    """train the last layer only [true or false]"""
+    """train the last layer only; where augment.* changes nothing, each film's features are computed
+    once, before the first epoch [true or false]"""
 
     norm: Literal["batch", "sync", "group", "auto"] = "batch"
     """batch: statistics of a worker's share; sync: of the global batch (GPUs only); group: of one

@@ -35,6 +35,8 @@ class EpochLines:
                 parts.append(
                     f"{NAMED.get(column.name, '')}{column.metric.title} {_number(column, row)}"
                 )
+        if films := row.get("features_computed"):
+            parts.append(f"features of {films:,.0f} films computed in {clock(row['features_s'])}")
         if row["skipped"]:
             parts.append(f"{row['skipped']} steps skipped")
         parts += [f"{row['films_per_s']:.0f} films/s", f"{clock(left)} left", *waits(row)]

@@ -9,7 +9,7 @@ from torch import nn
 
 from rayograph.config import ModelOptions
 from rayograph.errors import UserError
-from rayograph.models.layers import group_norm
+from rayograph.models.layers import Head, group_norm
 from rayograph.models.registry import Family
 
 PREFIX = "timm/"
@@ -78,8 +78,14 @@ def _cam_layer(own: str) -> str | None:
 
 def _make(options: ModelOptions, shape: tuple[int, ...], outputs: int, family: Family) -> nn.Module:
     model: nn.Module = _timm(options.name).create_model(
-        family.pattern, in_chans=shape[0], num_classes=outputs, drop_rate=options.dropout
+        family.pattern, in_chans=shape[0], num_classes=outputs
     )
+    last = model.get_submodule(family.classifier)
+    if not isinstance(last, nn.Linear):
+        raise UserError(f"model.name={options.name}: its last layer is not linear; use another one")
+    own = Head(last.in_features, outputs, options.dropout)  # its dropout is on where timm's is off,
+    own.load_state_dict(last.state_dict())  # above a backbone that is frozen
+    model.set_submodule(family.classifier, own)
     if options.norm == "group":
         for name, module in list(model.named_modules()):
             if isinstance(module, nn.BatchNorm2d):

@@ -12,6 +12,8 @@ from rayograph.errors import UserError, one_line
 from rayograph.models.build import build, check, check_weights
 from rayograph.runs.checkpoint import Progress
 from rayograph.runs.folder import RunFolder
+from rayograph.train.features import MOST_BYTES
+from rayograph.train.feed import features_bytes
 
 FEW = 8  # films of a worker's usual share; from there up none is of a single film
 log = logging.getLogger("rayograph.checks")
@@ -48,6 +50,7 @@ def check_run(config: RunConfig, dataset: Dataset) -> None:
     if told := check_weights(config.model, shape, dataset.task.outputs):
         log.warning(told)
     _check_single_films(config, dataset, shape)
+    _check_features(config, dataset)
     if config.run.start_from and RunFolder.of(config).latest() is None:
         Progress.of(config.run.start_from, dataset.manifest.fingerprint)
 
@@ -58,6 +61,22 @@ def _check_views(config: RunConfig, dataset: Dataset) -> None:
         raise UserError(
             f"evaluate.views={views}: {dataset.uri} has records, which have no crops; leave it out"
         )
+
+
+def _check_features(config: RunConfig, dataset: Dataset) -> None:
+    """Say where a frozen model's features are too many to be kept."""
+    if not config.model.freeze_backbone:
+        return
+    spec = dataset.transform(config.data, config.evaluate)
+    options = config.model.model_copy(update={"weights": None})
+    with torch.device("meta"):
+        model = build(options, spec.shape, dataset.task.outputs)
+    size = features_bytes(config, dataset, model, transforms.build(spec, config.augment))
+    if size is not None and size > MOST_BYTES:
+        log.warning(
+            "model.freeze_backbone: the films' features would take %d MB, and %d MB are kept at "
+            "most; they are computed in each epoch", size // 10**6, MOST_BYTES // 10**6,
+        )  # fmt: skip
 
 
 def _check_single_films(config: RunConfig, dataset: Dataset, shape: tuple[int, ...]) -> None:

@@ -4,14 +4,16 @@ import logging
 import time
 from collections.abc import Mapping
 from contextlib import closing
+from functools import partial
 from typing import Any
 
 import torch
 from torch import nn
 
 from rayograph.config import RunConfig
-from rayograph.data import order, stream, transforms
+from rayograph.data import order, transforms
 from rayograph.data.dataset import Dataset
+from rayograph.data.transforms import Transform
 from rayograph.errors import Diverged, Stopped
 from rayograph.models.build import build
 from rayograph.runs import history
@@ -19,7 +21,7 @@ from rayograph.runs.card import ModelCard
 from rayograph.runs.checkpoint import Sums
 from rayograph.runs.folder import RunFolder
 from rayograph.task import operating
-from rayograph.train import losses, optim, precision, watching
+from rayograph.train import feed, losses, optim, precision, watching
 from rayograph.train.average import Average
 from rayograph.train.clock import PARTS, Clock
 from rayograph.train.device import prefetch
@@ -78,7 +80,8 @@ class Trainer:
         if config.train.ema is not None:
             self.state.average = Average(model, config.train.ema)
         loss = losses.build(manifest.task, config, self.split.labels, world.device)
-        self.step = Stepper(config, world, self.state, self.transform, self.spec.shape, loss)
+        self.feed = feed.build(config, folder, dataset, model, self.transform, world)
+        self.step = Stepper(config, world, self.state, self.feed, loss)
         self.snapshots = Snapshots(folder, config.checkpoint)
         self.watchdog = Watchdog(config.cluster.hang_s)
 
@@ -97,6 +100,8 @@ class Trainer:
         Raises `Stopped` on every worker where one is asked to stop, and `Diverged`.
         """
         with self.watchdog.watching():
+            with self.step.autocast():
+                self.feed.prepare(self.watchdog.alive)
             while not history.finished(self.state.history, self.config.train):
                 due, found = self.epoch(reporter)
                 saved = None
@@ -112,6 +117,7 @@ class Trainer:
                 reporter.report(self.state.history, saved if due else None)
             if self.world.rank == 0:
                 self.snapshots.clear()
+                self.feed.clear()
 
     def plan(self, epoch: int) -> order.Plan:
         """The order of an epoch."""
@@ -128,7 +134,7 @@ class Trainer:
         found = self._validate()
         row |= {f"val_{name}": history.plain(value) for name, value in found.metrics.items()}
         for split in self.config.train.watch:
-            seen = self._watch(split)
+            seen = self._watch(split, self.transform)
             row |= {f"{split}_{name}": history.plain(value) for name, value in seen.items()}
         row["seconds"] = round(time.perf_counter() - began, 3)
         self.state.epoch, self.state.step, self.state.sums = number, 0, Sums()
@@ -149,11 +155,7 @@ class Trainer:
         before = state.sums.films
         self.step.train_mode()
         clock = self.step.clock = Clock()
-        batches = stream.training(
-            self.dataset, "train", plan, self.world.rank, self.world.size, state.step,
-            threads=self.config.cluster.cpus_per_worker, pin=self.world.device.type == "cuda",
-        )  # fmt: skip
-        with closing(batches):  # its threads end with it
+        with closing(self.feed.training(plan, state.step)) as batches:  # its threads end with it
             for batch in prefetch(batches, self.world.device, clock):
                 save = self._save_due() or reporter.preempted()
                 result = self.step(batch, StepFlags(save, reporter.stopping()))
@@ -175,6 +177,7 @@ class Trainer:
             "films_digest": sums.digest,
             "films_per_s": round((sums.films - before) / max(sum(parts.values()), 1e-9), 1),
             **parts,
+            **self.feed.news(),
         }
 
     def _mean_seconds(self, clock: Clock) -> dict[str, float]:
@@ -228,21 +231,22 @@ class Trainer:
     def _validate(self) -> Validation:
         if "val" not in self.dataset.splits:
             return Validation({}, None)
+        stressed = self.transform.stressed() if self.config.train.stress else []
         self.world.same_buffers(self.state.judged)
         with self.step.judging():
             return validate(
-                self.state.judged, self.config.model.name, self.dataset, self.transform, self.world,
+                self.state.judged, self.dataset.task, self.feed, self.world,
                 self.watchdog.alive, f"epoch {self.state.epoch + 1}, validation",
                 operating.rule(self.config.train.operating_point, "train.operating_point"),
-                self.transform.stressed() if self.config.train.stress else (),
+                [partial(self._watch, "val", each) for each in stressed],
             )  # fmt: skip
 
-    def _watch(self, split: str) -> Mapping[str, float]:
-        """Each metric of a split that chooses nothing."""
+    def _watch(self, split: str, transform: Transform) -> Mapping[str, float]:
+        """Each metric of a split under a transform; what it says is not of the model's card."""
         self.world.same_buffers(self.state.judged)
         with self.step.judging():
             return watched(
-                self.state.judged, self.dataset, split, self.transform, self.world,
+                self.state.judged, self.dataset, split, transform, self.world,
                 self.watchdog.alive, f"epoch {self.state.epoch + 1}, {split}",
             )  # fmt: skip
 

@@ -100,7 +100,7 @@ def capable(device: torch.device) -> bool:
     (docs/performance.md); Arm's were not measured.
     """
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
+        return bool(torch.cuda.is_bf16_supported())
     return bool(torch.cpu.get_capabilities().get("amx_bf16", False))
 
 
@@ -117,7 +117,7 @@ def _chosen(
     if config.model.norm == "group":  # which itself gains nothing, and is for equal losses
         return "float32", {"because": "model.norm=group: losses are those of any number of workers"}
     options = config.model.model_copy(update={"weights": None})
-    shape = dataset.transform(config.data).shape
+    shape = dataset.transform(config.data, config.evaluate).shape
     with torch.device("meta"):
         work = Work.of(build(options, shape, dataset.task.outputs), shape)
     train = config.train

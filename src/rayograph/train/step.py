@@ -13,11 +13,11 @@ from torch.nn.parallel import DistributedDataParallel
 
 from rayograph.config import RunConfig
 from rayograph.data import transforms
-from rayograph.data.transforms import Transform
 from rayograph.models.build import head
 from rayograph.train import optim
 from rayograph.train.clock import Clock
 from rayograph.train.device import DeviceBatch
+from rayograph.train.feed import Feed
 from rayograph.train.losses import Loss
 from rayograph.train.reduction import StepFlags, StepReduction, StepSums
 from rayograph.train.state import State
@@ -42,20 +42,19 @@ class Stepper:
         config: RunConfig,
         world: World,
         state: State,
-        transform: Transform,
-        shape: tuple[int, ...],
+        feed: Feed,
         loss: Loss,
     ) -> None:
         self.config = config
         self.world = world
         self.state = state
-        self.transform = transform
-        self.shape = shape
+        self.transform = feed.transform
+        self.shape = feed.shape
         self.loss = loss
         self.clock = Clock()
-        self.ddp: nn.Module = state.model
+        self.ddp: nn.Module = feed.network
         if world.size > 1:
-            self.ddp = DistributedDataParallel(state.model, gradient_as_bucket_view=True)
+            self.ddp = DistributedDataParallel(feed.network, gradient_as_bucket_view=True)
             # Weak, since Python cannot see what DDP's C++ holds: as a circle it would never go, nor
             # would gloo's threads, which may then abort a process that ends.
             self.ddp.register_comm_hook(weakref.proxy(self), _sum_gradients)

@@ -14,10 +14,11 @@ from rayograph.data.transforms import Transform
 from rayograph.errors import Diverged
 from rayograph.evaluate import inference
 from rayograph.evaluate.inference import Logits
-from rayograph.evaluate.unlike.bank import Bank, Unlike
+from rayograph.evaluate.unlike.bank import Unlike
 from rayograph.task import STRESS, Labels, OperatingPoints, Rule, Task, abstain
 from rayograph.task.abstain import Band
 from rayograph.task.calibration import calibrated
+from rayograph.train.feed import Feed
 from rayograph.train.world import World
 
 
@@ -38,40 +39,31 @@ class Validation:
 
 def validate(
     model: nn.Module,
-    name: str,
-    dataset: Dataset,
-    transform: Transform,
+    task: Task,
+    feed: Feed,
     world: World,
     alive: Callable[[], None],
     where: str,
     rule: Rule,
-    stressed: Sequence[Transform] = (),
+    stressed: Sequence[Callable[[], Mapping[str, float]]] = (),
 ) -> Validation:
     """Judge every validation sample once; `Diverged`, saying `where`, if the model returns NaN.
 
-    `name` is the model's. With transforms of `stressed` samples there is the worst score of them.
+    `stressed` judge it under changes of the samples: there is the worst score of them.
     """
-    bank = Bank(model, name, dataset.split("val").rows)
-    with bank.views.listening():
-        own = inference.logits(
-            model, dataset, "val", transform, dataset.task.outputs,
-            world.device, world.rank, world.size, alive, bank.note,
-        )  # fmt: skip
+    own, bank = feed.judge(model, alive)
     values, labels = _together(own, world)
     features, grays = _summed(world, bank.features, bank.grays)
-    found = _metrics(dataset.task, labels, values, where)
+    found = _metrics(task, labels, values, where)
     if stressed:
-        scores = [
-            watched(model, dataset, "val", each, world, alive, where)[dataset.task.stressed]
-            for each in stressed
-        ]
+        scores = [judge()[task.stressed] for judge in stressed]
         found[STRESS.name] = float(np.min(scores))  # NaN if one of them is
-    temperature = dataset.task.temperature(labels, values)
+    temperature = task.temperature(labels, values)
     cooled = calibrated(values, temperature).astype(np.float64)
-    points = dataset.task.operating_points(labels, cooled, rule)
+    points = task.operating_points(labels, cooled, rule)
     if world.rank:  # of a card only rank 0's counts
         return Validation(found, points, temperature)
-    band = abstain.chosen(dataset.task.pointed, labels, dataset.task.probabilities(cooled), points)
+    band = abstain.chosen(task.pointed, labels, task.probabilities(cooled), points)
     return Validation(found, points, temperature, Unlike.of(features, grays), band)
 
 

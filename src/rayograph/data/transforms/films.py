@@ -25,6 +25,7 @@ class FilmTransform:
 
     Its draws: scale or area, place x, place y, rotation, brightness, contrast, flip; where a run
     uses them aspect and gamma; and where it uses these, blur, noise, its seed, and five of erasing.
+    None where nothing is changed: training sees the whole film.
     """
 
     def __init__(
@@ -36,6 +37,8 @@ class FilmTransform:
         self.draws = 7 if options.area is None and options.gamma == 1 else 9
         if options.blur or options.noise or options.erase:
             self.draws = 17
+        if options.still:
+            self.draws = 0
 
     def views(self, samples: Tensor) -> tuple[Tensor, ...]:
         """The whole film; or its four corners and, last, its centre.
@@ -61,6 +64,8 @@ class FilmTransform:
         It is first shrunk, antialiased, to where the smallest crop has the wanted size, so that the
         sampling that follows neither aliases nor blurs.
         """
+        if not self.draws:
+            return self._normalised(_shrunk(samples.unsqueeze(1).float(), self._spec.size) / 255)
         options, mean = self._options, self._spec.mean
         smallest = max(self._smallest(), 1 / SHARPEST)
         working = min(samples.shape[-1], math.ceil(self._spec.size / smallest))
