@@ -5,6 +5,7 @@ from rayograph.config.cluster import ClusterOptions
 from rayograph.config.commands import PackConfig, PredictConfig, RunConfig, SweepConfig
 from rayograph.config.data import DataOptions, PhantomOptions
 from rayograph.config.labels import LabelOptions
+from rayograph.config.mlflow import MlflowOptions
 from rayograph.config.model import ModelOptions, is_place
 from rayograph.config.pack import PackOptions, SourceOptions
 from rayograph.config.run import RunOptions
@@ -20,6 +21,7 @@ __all__ = [
     "Config",
     "DataOptions",
     "LabelOptions",
+    "MlflowOptions",
     "ModelOptions",
     "OptimOptions",
     "PackConfig",

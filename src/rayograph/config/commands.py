@@ -8,6 +8,7 @@ from rayograph.config.augment import AugmentOptions
 from rayograph.config.cluster import ClusterOptions
 from rayograph.config.data import DataOptions, PhantomOptions
 from rayograph.config.labels import LabelOptions
+from rayograph.config.mlflow import MlflowOptions
 from rayograph.config.model import ModelOptions
 from rayograph.config.pack import PackOptions, SourceOptions
 from rayograph.config.run import RunOptions
@@ -44,6 +45,7 @@ class RunConfig(Config):
     optim: OptimOptions = OptimOptions()
     checkpoint: CheckpointOptions = CheckpointOptions()
     cluster: ClusterOptions = ClusterOptions()
+    mlflow: MlflowOptions = MlflowOptions()
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
