@@ -257,7 +257,7 @@ def _client(proven: bool) -> "S3Client":
             region_name=os.environ.get("AWS_REGION"),  # which boto3, unlike others, does not read
             config=Config(
                 signature_version="s3v4",
-                retries={"mode": "standard", "max_attempts": 3 if proven else 1},  # ours is longer
+                retries={"mode": "standard", "total_max_attempts": 4 if proven else 1},
                 connect_timeout=10 if proven else ANSWER_S,
                 read_timeout=60 if proven else ANSWER_S,
                 max_pool_connections=32,
