@@ -36,16 +36,16 @@ def answers(what: str, url: str, cure: str) -> None:
     asking = threading.Thread(target=ask, name="reach", daemon=True)  # a name may take longer
     asking.start()
     asking.join(ANSWER_S)
-    host = urlsplit(url).netloc
+    host, path = urlsplit(url).netloc, urlsplit(url).path or "/"
     said = found[0] if found else TimeoutError()
     if isinstance(said, TimeoutError) or isinstance(getattr(said, "reason", None), TimeoutError):
         raise Failure(f"{what}: {host} did not answer within {ANSWER_S:g} s; {cure}")
     if isinstance(said, Exception):
         raise Failure(f"{what}: {host} cannot be reached: {one_line(said)}; {cure}")
     if said >= 500:
-        raise Failure(f"{what}: {host} answered {said} for {urlsplit(url).path}; {cure}")
+        raise Failure(f"{what}: {host} answered {said} for {path}; {cure}")
     if said >= 400:
-        raise UserError(f"{what}: {host} answered {said} for {urlsplit(url).path}; {cure}")
+        raise UserError(f"{what}: {host} answered {said} for {path}; {cure}")
 
 
 @contextmanager
