@@ -23,8 +23,9 @@ from rayograph.config import ClusterOptions, RunConfig
 from rayograph.data.dataset import Dataset
 from rayograph.errors import Failure, UserError
 from rayograph.pack import prepare
+from rayograph.runs import tracking
 from rayograph.runs.folder import RunFolder, with_resume_hint
-from rayograph.train.checks import check_run
+from rayograph.train.checks import check_places, check_run
 from rayograph.train.stops import Listen, StopRequest
 from rayograph.train.world import TIMEOUT
 
@@ -37,6 +38,7 @@ log = logging.getLogger("rayograph.launch")
 @contextmanager
 def prepared(config: RunConfig) -> Iterator[tuple[RunFolder, Dataset]]:
     """Everything that can go wrong before a cluster is asked for; the folder is held meanwhile."""
+    check_places(config)
     dataset = prepare.dataset(config)
     check_run(config, dataset)
     folder = RunFolder.of(config)
@@ -63,8 +65,13 @@ def fit(
         scheduling_strategy=here, max_restarts=-1, max_task_retries=-1
     ).remote()
     job = Job(config, dataset.uri, monitor)
+    fingerprint = dataset.manifest.fingerprint
     try:
-        with shown(monitor, show), listen() as stop:
+        with (
+            tracking.followed(config, folder, fingerprint) as follow,
+            shown(monitor, follow(show)),
+            listen() as stop,
+        ):
             _fit_again_if_records_fail(lambda: _trainer(job, folder), monitor, stop)
         with suppress(ray.exceptions.RayActorError):  # the run outlived its monitor
             if (refusal := ray.get(monitor.refusal.remote())) is not None:

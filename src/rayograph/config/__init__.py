@@ -6,6 +6,7 @@ from rayograph.config.commands import PackConfig, PredictConfig, RunConfig, Swee
 from rayograph.config.data import DataOptions, PhantomOptions
 from rayograph.config.evaluate import EvaluateOptions
 from rayograph.config.labels import LabelOptions
+from rayograph.config.mlflow import MlflowOptions
 from rayograph.config.model import ModelOptions, is_place
 from rayograph.config.pack import PackOptions, SourceOptions
 from rayograph.config.run import RunOptions
@@ -22,6 +23,7 @@ __all__ = [
     "DataOptions",
     "EvaluateOptions",
     "LabelOptions",
+    "MlflowOptions",
     "ModelOptions",
     "OptimOptions",
     "PackConfig",

@@ -9,6 +9,7 @@ from rayograph.config.cluster import ClusterOptions
 from rayograph.config.data import DataOptions, PhantomOptions
 from rayograph.config.evaluate import EvaluateOptions
 from rayograph.config.labels import LabelOptions
+from rayograph.config.mlflow import MlflowOptions
 from rayograph.config.model import ModelOptions
 from rayograph.config.pack import PackOptions, SourceOptions
 from rayograph.config.run import RunOptions
@@ -46,6 +47,7 @@ class RunConfig(Config):
     checkpoint: CheckpointOptions = CheckpointOptions()
     evaluate: EvaluateOptions = EvaluateOptions()
     cluster: ClusterOptions = ClusterOptions()
+    mlflow: MlflowOptions = MlflowOptions()
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

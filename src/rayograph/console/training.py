@@ -130,11 +130,12 @@ def _needs(config: RunConfig, films_per_s: float | None, price: float | None, as
     """What a run would need; nothing is written."""
     from rayograph.pack import prepare
     from rayograph.runs.folder import RunFolder
-    from rayograph.train.checks import check_run
+    from rayograph.train.checks import check_places, check_run
     from rayograph.train.estimate import estimate
 
     if price is not None and films_per_s is None:
         raise UserError("--price-per-worker-hour: needs --films-per-second, or there is no time")
+    check_places(config)
     done = RunFolder.of(config).check(config)
     with tempfile.TemporaryDirectory() as scratch:  # for phantoms, which a run would make and keep
         run = config.run.model_copy(update={"storage": scratch})

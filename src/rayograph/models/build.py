@@ -6,12 +6,11 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from rayograph import storage
-from rayograph.config import ModelOptions, is_place
+from rayograph.config import ModelOptions
 from rayograph.errors import UserError
-from rayograph.models import cnn, from_timm
+from rayograph.models import cnn, fetching, from_timm
 from rayograph.models.registry import Family, families
-from rayograph.models.weights import check_name, fitted
+from rayograph.models.weights import fitted
 
 Shape = tuple[int, ...]  # of one input: (1, S, S)
 
@@ -29,11 +28,7 @@ def check(options: ModelOptions, shape: Shape) -> None:
             f"model.depth={options.depth}: nothing is left of {shape[-1]} pixels after that many "
             "blocks; use fewer, or a larger data.image_size"
         )
-    if options.weights and is_place(options.weights):
-        if not storage.exists(options.weights):
-            raise UserError(f"model.weights={options.weights}: not found; check the path")
-    elif options.weights:
-        check_name(options.name, options.weights)
+    fetching.check(options)
 
 
 def build(options: ModelOptions, shape: Shape, outputs: int) -> nn.Module:

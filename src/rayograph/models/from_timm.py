@@ -13,6 +13,7 @@ from rayograph.models.layers import Head, group_norm
 from rayograph.models.registry import Family
 
 PREFIX = "timm/"
+HUB_FILES = ("model.safetensors", "pytorch_model.bin")  # one of which its weights on the hub are
 
 
 @cache
@@ -45,6 +46,21 @@ def pretrained(name: str, tag: str) -> nn.Module:
     """A model with weights that timm fetches; `OSError` where it cannot."""
     model: nn.Module = _timm(name).create_model(f"{name.removeprefix(PREFIX)}.{tag}", True)
     return model
+
+
+def place(name: str, tag: str) -> tuple[str, bool | None]:
+    """A URL that answers where timm can fetch weights, and whether the hub's cache has them.
+
+    Without a hub it is the file's own URL, and None.
+    """
+    import huggingface_hub as hub
+
+    found = _timm(name).get_pretrained_cfg(f"{name.removeprefix(PREFIX)}.{tag}")
+    if not found.hf_hub_id:
+        return str(found.url), None
+    names = (found.hf_hub_filename,) if found.hf_hub_filename else HUB_FILES
+    here = any(isinstance(hub.try_to_load_from_cache(found.hf_hub_id, file), str) for file in names)
+    return hub.hf_hub_url(found.hf_hub_id, "config.json"), here
 
 
 def synchronised(model: nn.Module) -> nn.Module:

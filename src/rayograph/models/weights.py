@@ -10,12 +10,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torchvision import models as zoo
 
 from rayograph import storage
 from rayograph.config import ModelOptions, is_place
-from rayograph.errors import Failure, UserError, one_line
-from rayograph.models import files, from_timm
+from rayograph.errors import UserError, one_line
+from rayograph.models import fetching, files
 from rayograph.models.registry import Family
 
 KINDS = "Double Float Half BFloat16 Long Int Short Char Byte Bool ComplexFloat ComplexDouble"
@@ -121,7 +120,7 @@ def _misfit(
 
 def _read(name: str, weights: str) -> dict[str, Tensor]:
     if not is_place(weights):
-        return _fetched(name, weights)
+        return fetching.fetched(name, weights)
     data, place = storage.read(weights), f"model.weights={weights}"
     read = files.read(data, place)[1] if weights.endswith(".safetensors") else plain(data, place)
     return files.parted(dict(_tensors(read)))[0]
@@ -189,27 +188,3 @@ def _names(file: io.BytesIO) -> set[str]:
         elif opcode.name in ("STACK_GLOBAL", "INST", "EXT1", "EXT2", "EXT4"):
             found.add(opcode.name)
     return found
-
-
-def check_name(name: str, weights: str) -> None:
-    """Raise `UserError` where neither torchvision nor timm has such weights of a model."""
-    if name.startswith(from_timm.PREFIX):
-        known = from_timm.tags(name)
-    else:
-        known = [w.name for w in zoo.get_model_weights(name)] if name not in ("cnn", "mlp") else []
-    if weights not in known:
-        names = ", ".join(known) or "none"
-        raise UserError(f"model.weights={weights}: {name} has {names}; or give a URI")
-
-
-def _fetched(name: str, weights: str) -> dict[str, Tensor]:
-    check_name(name, weights)
-    try:
-        if name.startswith(from_timm.PREFIX):
-            return dict(from_timm.pretrained(name, weights).state_dict())
-        return dict(zoo.get_model(name, weights=weights).state_dict())
-    except (OSError, RuntimeError) as error:  # timm's hub raises either
-        raise Failure(
-            f"model.weights={weights}: cannot be fetched: {one_line(error)}; "
-            "put the file into your storage and give its URI"
-        ) from None

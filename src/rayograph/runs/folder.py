@@ -21,6 +21,7 @@ RAYS = "checkpoint_manager_snapshot.json"  # Ray Train's own record of checkpoin
 MAY_CHANGE = (
     "cluster.",
     "checkpoint.",
+    "mlflow.",
     "run.",
     "train.epochs",
     "train.micro_batch",

@@ -9,7 +9,7 @@ from ray import tune
 
 from rayograph import storage
 from rayograph.cluster import ray_internals
-from rayograph.config import ClusterOptions, RunConfig, SweepConfig
+from rayograph.config import ClusterOptions, MlflowOptions, RunConfig, SweepConfig
 from rayograph.errors import UserError
 from rayograph.search import optuna, proposals
 from rayograph.search import space as spaces
@@ -140,6 +140,7 @@ def _shared(config: SweepConfig, folder: SweepFolder, dataset: str) -> RunConfig
     update: dict[str, Any] = {
         "run": config.run.model_copy(update={"storage": folder.trials}),
         "data": config.data.model_copy(update={"uri": dataset}),
+        "mlflow": MlflowOptions(),  # the driver tells the server of them
     }
     if config.sweep.scheduler == "pbt":  # what is handed over must not be pruned meanwhile
         update["checkpoint"] = config.checkpoint.model_copy(update={"keep": "all"})

@@ -14,7 +14,7 @@ from rayograph.search.ledger import ENDED, SWEEP, Ledger, Trial
 from rayograph.search.space import Space, applied
 
 LEDGER, WINNER, PAGE = "trials.jsonl", "winner.json", "sweep.html"
-MAY_CHANGE = ("cluster.", "sweep.max_trials", "sweep.max_time")
+MAY_CHANGE = ("cluster.", "mlflow.", "sweep.max_trials", "sweep.max_time")
 
 
 @dataclass(frozen=True)

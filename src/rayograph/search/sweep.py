@@ -10,10 +10,11 @@ from rayograph import storage
 from rayograph.cluster import launch, session
 from rayograph.config import SweepConfig
 from rayograph.config.documents import text
+from rayograph.data.dataset import Dataset
 from rayograph.errors import UserError
 from rayograph.pack import prepare
 from rayograph.runs.folder import RunFolder
-from rayograph.search import driver, optuna
+from rayograph.search import driver, optuna, tracked
 from rayograph.search import space as spaces
 from rayograph.search.folder import SweepFolder
 from rayograph.search.folds import CrossValidation, cross_validations
@@ -21,7 +22,7 @@ from rayograph.search.ledger import ENDED, Ledger, Trial
 from rayograph.search.ledger_callback import LedgerCallback
 from rayograph.search.space import Space
 from rayograph.search.stopper import SweepStopper
-from rayograph.train.checks import check_run
+from rayograph.train.checks import check_places, check_run
 from rayograph.train.stops import Listen
 
 
@@ -85,19 +86,20 @@ def run(
     whatever can be known to be wrong before a cluster is asked for.
     """
     space = spaces.check(space, config)
+    check_places(config)
     one = spaces.first_read(space, config)
     dataset = prepare.dataset(one)
     check_run(one, dataset)
     spaces.check_runs(space, one, dataset)
     with storage.held(SweepFolder.of(config, space).uri, "sweep"):
-        return _searched(config, space, words, dataset.uri, screen, listen)
+        return _searched(config, space, words, dataset, screen, listen)
 
 
 def _searched(
     config: SweepConfig,
     space: Space,
     words: Sequence[str],
-    dataset: str,
+    dataset: Dataset,
     screen: Screen,
     listen: Listen,
 ) -> Outcome:
@@ -108,14 +110,16 @@ def _searched(
     total = spaces.trials(space, config)
     ended = sum(trial.state in ENDED for trial in ledger.trials.values())
     screen.tell(f"sweep: {folder.uri}, {max(total, ended)} trials, {ended} ended before")
-    if _unfinished(ledger, total):
-        workers = config.cluster.most
-        with session.connected(workers * config.cluster.cpus_per_worker, workers > 1):
-            if missing := launch.missing(config.cluster):
-                screen.tell(missing)
-            callback = LedgerCallback(ledger, folder, config, stopper, screen.changed)
-            with screen.over(ledger, driver.capacity(config.cluster)):
-                driver.search(config, space, folder, dataset, callback, stopper, listen)
+    fingerprint = dataset.manifest.fingerprint
+    with tracked.followed(config, space, folder, ledger, fingerprint) as follow:
+        if _unfinished(ledger, total):
+
+            def changed(trial: Trial) -> None:
+                screen.changed(trial)
+                follow(trial)
+
+            callback = LedgerCallback(ledger, folder, config, stopper, changed)
+            _run_trials(config, space, folder, dataset.uri, callback, stopper, screen, listen)
     winner = ledger.winner()
     command = None
     if winner is not None:
@@ -132,6 +136,25 @@ def _searched(
         signal=stopper.signal,
         unfinished=_unfinished(ledger, total),
     )
+
+
+def _run_trials(
+    config: SweepConfig,
+    space: Space,
+    folder: SweepFolder,
+    dataset: str,
+    callback: LedgerCallback,
+    stopper: SweepStopper,
+    screen: Screen,
+    listen: Listen,
+) -> None:
+    """What is left of them, on a cluster."""
+    workers = config.cluster.most
+    with session.connected(workers * config.cluster.cpus_per_worker, workers > 1):
+        if missing := launch.missing(config.cluster):
+            screen.tell(missing)
+        with screen.over(callback.ledger, driver.capacity(config.cluster)):
+            driver.search(config, space, folder, dataset, callback, stopper, listen)
 
 
 def _unfinished(ledger: Ledger, total: int) -> int:

@@ -24,16 +24,19 @@ from rayograph.storage.objects import (
     write,
 )
 from rayograph.storage.ranges import Ranges
+from rayograph.storage.reach import ANSWER_S, answers, impatient
 from rayograph.storage.retries import RETRY_TIMEOUT_S, NotFoundError, mark_reachable
 from rayograph.storage.uri import absolute, below, is_local, join, like_uri, parent, readable
 
 __all__ = [
+    "ANSWER_S",
     "MULTIPART_BYTES",
     "RETRY_TIMEOUT_S",
     "Entry",
     "NotFoundError",
     "Ranges",
     "absolute",
+    "answers",
     "below",
     "copy",
     "delete",
@@ -41,6 +44,7 @@ __all__ = [
     "fetch",
     "filesystem",
     "held",
+    "impatient",
     "is_local",
     "join",
     "like_uri",

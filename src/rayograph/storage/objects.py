@@ -6,14 +6,15 @@ import os
 import secrets
 import shutil
 import stat
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from rayograph.errors import UserError, one_line
-from rayograph.storage.retries import NotFoundError, with_retries
+from rayograph.storage.reach import ANSWER_S
+from rayograph.storage.retries import NotFoundError, proven, with_retries
 from rayograph.storage.uri import absolute, bucket_and_key, is_local
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 MULTIPART_BYTES = 100_000_000  # larger objects go up in parts, which have no media type
 MEDIA_TYPES = {".arrows": "application/vnd.apache.arrow.stream", ".jsonl": "application/jsonl"}
 UNKNOWN = "application/octet-stream"
+_clients: "dict[tuple[int, str | None, bool], S3Client]" = {}
+_making = threading.Lock()
 
 
 class Entry(NamedTuple):
@@ -225,17 +228,26 @@ def _replace(path: Path, source: BinaryIO) -> None:
 
 
 def s3() -> "S3Client":
-    """The client that all requests of this process go through."""
-    return _client(os.getpid(), _endpoint())
+    """The client that all requests of this process go through.
+
+    One for each process, since a forked child cannot share connections, each store, and for the
+    time before the store has answered, when its address may be wrong.
+    """
+    key = (os.getpid(), _endpoint(), proven())
+    if (found := _clients.get(key)) is None:
+        with (
+            _making
+        ):  # the second one may be wanted by many threads at once: boto3 makes one at a time
+            found = _clients[key] = _clients.get(key) or _client(key[2])
+    return found
 
 
 def _endpoint() -> str | None:
     return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
 
 
-@lru_cache
-def _client(_pid: int, _endpoint: str | None) -> "S3Client":
-    """One for each process, since a forked child cannot share connections, and each store."""
+def _client(proven: bool) -> "S3Client":
+    """A client that waits for a store's silence, but not for one that has never answered."""
     import boto3
     from botocore.config import Config
 
@@ -245,9 +257,9 @@ def _client(_pid: int, _endpoint: str | None) -> "S3Client":
             region_name=os.environ.get("AWS_REGION"),  # which boto3, unlike others, does not read
             config=Config(
                 signature_version="s3v4",
-                retries={"mode": "standard", "max_attempts": 3},  # the long wait is ours
-                connect_timeout=10,
-                read_timeout=60,
+                retries={"mode": "standard", "total_max_attempts": 4 if proven else 1},
+                connect_timeout=10 if proven else ANSWER_S,
+                read_timeout=60 if proven else ANSWER_S,
                 max_pool_connections=32,
             ),
         )

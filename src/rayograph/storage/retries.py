@@ -32,6 +32,11 @@ def mark_reachable() -> None:
     _answered.set()
 
 
+def proven() -> bool:
+    """Whether a store has answered this process, or another one that told it so."""
+    return _answered.is_set()
+
+
 class NotFoundError(UserError):
     """Nothing lies at the URI."""
 
@@ -63,7 +68,7 @@ def with_retries(
             OSError,
         ) as error:
             cause = _cause(error)
-            timeout = RETRY_TIMEOUT_S if _answered.is_set() else UNPROVEN_TIMEOUT_S
+            timeout = RETRY_TIMEOUT_S if proven() else UNPROVEN_TIMEOUT_S
             spent, tries = time.monotonic() - began, tries + 1
             given_up = spent > timeout or (closed is not None and closed.is_set())
             if given_up or not _passes(cause):

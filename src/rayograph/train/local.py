@@ -10,9 +10,10 @@ from rayograph import storage
 from rayograph.config import RunConfig
 from rayograph.errors import Failure, Stopped, UserError
 from rayograph.pack import prepare
+from rayograph.runs import tracking
 from rayograph.runs.folder import RunFolder, with_resume_hint
 from rayograph.train import loop
-from rayograph.train.checks import check_run
+from rayograph.train.checks import check_places, check_run
 from rayograph.train.reporter import FolderReporter
 from rayograph.train.stops import Listen
 from rayograph.train.world import World, torchrun
@@ -46,6 +47,7 @@ def _run(
     stack: ExitStack,
 ) -> None:
     def begin() -> None:
+        check_places(config)
         stack.enter_context(storage.held(folder.uri, "run"))
         check_run(config, prepare.dataset(config))
         folder.begin(config)
@@ -56,8 +58,10 @@ def _run(
     storage.mark_reachable()  # rank 0 has reached it
     dataset = prepare.dataset(config)
     leader, keep = config.train.leader, config.checkpoint.keep
-    with listen() as stop:
-        reporter = FolderReporter(folder, leader, keep, world, show, stop.asked)
+    leads = world.rank == 0  # who tells the tracker
+    fingerprint = dataset.manifest.fingerprint
+    with tracking.followed(config, folder, fingerprint, leads) as follow, listen() as stop:
+        reporter = FolderReporter(folder, leader, keep, world, follow(show), stop.asked)
         try:
             loop.start(config, folder, dataset, reporter, world).fit(reporter)
         except Failure as error:

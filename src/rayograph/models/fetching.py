@@ -1,0 +1,73 @@
+"""Weights that torchvision or timm names: whether they can be had, and fetched by the library."""
+
+import posixpath
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import torch
+from torch import Tensor
+from torchvision import models as zoo
+
+from rayograph import storage
+from rayograph.config import ModelOptions, is_place
+from rayograph.errors import Failure, UserError, one_line
+from rayograph.models import from_timm
+
+CURE = "put the file into your storage and give its URI"
+
+
+def check(options: ModelOptions) -> None:
+    """Raise `UserError` for weights that nobody has, `Failure` where their server does not answer.
+
+    Nothing is fetched: a URI is looked up, and of a name the server is asked, unless the file is in
+    the library's own cache.
+    """
+    name, weights = options.name, options.weights
+    if weights is None:
+        return
+    if is_place(weights):
+        if not storage.exists(weights):
+            raise UserError(f"model.weights={weights}: not found; check the path")
+        return
+    _check_name(name, weights)
+    url, here = _place(name, weights)
+    if not here:
+        storage.answers(f"model.weights={weights}", url, CURE)
+
+
+def fetched(name: str, weights: str) -> dict[str, Tensor]:
+    """The tensors of a model's weights of that name, from the library's cache or its server."""
+    check(ModelOptions(name=name, weights=weights))
+    try:
+        with storage.impatient():
+            if name.startswith(from_timm.PREFIX):
+                return dict(from_timm.pretrained(name, weights).state_dict())
+            return dict(zoo.get_model(name, weights=weights).state_dict())
+    except (OSError, RuntimeError) as error:  # timm's hub raises either
+        raise Failure(
+            f"model.weights={weights}: cannot be fetched: {one_line(error)}; {CURE}"
+        ) from None
+
+
+def _check_name(name: str, weights: str) -> None:
+    """Raise `UserError` where neither torchvision nor timm has such weights of a model."""
+    if name.startswith(from_timm.PREFIX):
+        known = from_timm.tags(name)
+    else:
+        known = [w.name for w in zoo.get_model_weights(name)] if name not in ("cnn", "mlp") else []
+    if weights not in known:
+        names = ", ".join(known) or "none"
+        raise UserError(f"model.weights={weights}: {name} has {names}; or give a URI")
+
+
+def _place(name: str, weights: str) -> tuple[str, bool]:
+    """A URL that answers where weights can be fetched, and whether they are here already."""
+    here: bool | None = None
+    if name.startswith(from_timm.PREFIX):
+        url, here = from_timm.place(name, weights)
+    else:
+        url = str(zoo.get_model_weights(name)[weights].url)
+    if here is None:
+        file = Path(torch.hub.get_dir(), "checkpoints", posixpath.basename(urlsplit(url).path))
+        here = file.exists()
+    return url, here
