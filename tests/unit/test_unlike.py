@@ -19,6 +19,9 @@ from rayograph.evaluate.unlike.bank import MOST, Bank, Unlike
 from rayograph.evaluate.unlike.distance import QUANTILE, SHRINKAGE, fitted
 from rayograph.pack.mapper import one_by_one
 from rayograph.pack.sources import Original
+from rayograph.report.load import report_of
+from rayograph.report.modelcard import card
+from rayograph.runs.folder import RunFolder
 from rayograph.task import abstain
 from rayograph.train import local
 from rayograph.train.stops import deaf
@@ -37,6 +40,11 @@ def _trained(data: str, place: Path, *words: str) -> str:
 def model(packed: Dataset, tmp_path_factory: pytest.TempPathFactory) -> str:
     """A model of phantoms at 32 pixels."""
     return _trained(packed.uri, tmp_path_factory.mktemp("runs"))
+
+
+def test_the_model_card_says_what_its_marks_cannot_tell(model: str) -> None:
+    run = RunFolder(str(Path(model).parents[1]))
+    assert "a film that is not marked may still be of another kind" in card(report_of(run))
 
 
 @pytest.mark.parametrize(("m", "d"), [(60, 7), (40, 90)])

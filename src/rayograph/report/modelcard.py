@@ -111,6 +111,7 @@ def _limits(report: RunReport) -> Iterator[str]:
     yield from (f"- {plain(said)}" for said in found.doubts)
     unknown = [*found.unknown, *distrust.UNKNOWABLE]
     yield f"- Not known: {plain('; '.join(unknown))}."
+    yield from (f"- {said}" for said in facts.unlike(report))
     if report.judged is not None and estimate(report.judged.metrics, "auroc").bounded:
         yield "- Intervals are of chance in the choice of patients alone."
 

@@ -22,7 +22,7 @@ STATE, PROGRESS = "state.pt", "progress.json"
 FILES = (MODEL, STATE, PROGRESS)
 CHECKPOINT = re.compile(r"checkpoint_(\d{4,})_[0-9a-f]{8}")
 SNAPSHOT = re.compile(r"snapshot_(\d{4,})_(\d{6,})_[0-9a-f]{8}")  # inside an epoch
-PACKAGES = ("torch", "torchvision", "numpy")  # that results depend on
+PACKAGES = ("torch", "torchvision", "numpy", "ray")  # that results depend on
 
 
 class Sums(BaseModel, strict=True, extra="forbid"):
