@@ -59,9 +59,9 @@ def unlike(report: RunReport) -> Iterator[str]:
     if report.card and report.card.unlike:
         yield (
             "`rayograph predict` marks films that are farther from the validation films than 99 in "
-            "100 of these are from the rest of them. So of films like them about 1 in 100 is marked, too; "
-            "and a film that is not marked may still be of another kind, age or device: how many "
-            "are found is to be tried on such films."
+            "100 of these are from the rest of them. So of films like them about 1 in 100 is "
+            "marked, too; and a film that is not marked may still be of another kind, age or "
+            "device: how many are found is to be tried on such films."
         )
 
 
