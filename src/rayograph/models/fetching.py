@@ -17,27 +17,29 @@ CURE = "put the file into your storage and give its URI"
 
 
 def check(options: ModelOptions) -> None:
-    """Raise `UserError` for weights that nobody has, `Failure` where their server does not answer.
+    """Raise `UserError` for weights that are not at their URI, or a name that nobody knows."""
+    if options.weights and is_place(options.weights):
+        if not storage.exists(options.weights):
+            raise UserError(f"model.weights={options.weights}: not found; check the path")
+    elif options.weights:
+        _check_name(options.name, options.weights)
 
-    Nothing is fetched: a URI is looked up, and of a name the server is asked, unless the file is in
-    the library's own cache.
+
+def check_answers(options: ModelOptions) -> None:
+    """The same, and `Failure` where the server of named weights does not answer.
+
+    Nothing is fetched, and nobody asked where the file is in the library's own cache.
     """
-    name, weights = options.name, options.weights
-    if weights is None:
-        return
-    if is_place(weights):
-        if not storage.exists(weights):
-            raise UserError(f"model.weights={weights}: not found; check the path")
-        return
-    _check_name(name, weights)
-    url, here = _place(name, weights)
-    if not here:
-        storage.answers(f"model.weights={weights}", url, CURE)
+    check(options)
+    if options.weights and not is_place(options.weights):
+        url, here = _place(options.name, options.weights)
+        if not here:
+            storage.answers(f"model.weights={options.weights}", url, CURE)
 
 
 def fetched(name: str, weights: str) -> dict[str, Tensor]:
     """The tensors of a model's weights of that name, from the library's cache or its server."""
-    check(ModelOptions(name=name, weights=weights))
+    check_answers(ModelOptions(name=name, weights=weights))
     try:
         with storage.impatient():
             if name.startswith(from_timm.PREFIX):

@@ -26,7 +26,7 @@ def check_places(config: RunConfig) -> None:
 
     Before anything that takes a while: whoever does not answer is told of within seconds.
     """
-    fetching.check(config.model)
+    fetching.check_answers(config.model)
     tracking.check(config.mlflow)
 
 
