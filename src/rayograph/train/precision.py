@@ -100,7 +100,7 @@ def capable(device: torch.device) -> bool:
     (docs/performance.md); Arm's were not measured.
     """
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
+        return bool(torch.cuda.is_bf16_supported())
     return bool(torch.cpu.get_capabilities().get("amx_bf16", False))
 
 
