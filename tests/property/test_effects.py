@@ -77,7 +77,7 @@ def test_what_is_not_asked_for_changes_no_draw_and_no_film() -> None:
     still = AugmentOptions(scale=(1, 1), shift=0, **STILL, blur=1e-9, noise=1e-9, erase=1e-9)
     transform = FilmTransform(SPEC, still)
     films = transform.train(FILMS, transforms.draw(8, 17, 1, 2, 3))
-    assert torch.allclose(films, transform.evaluate(FILMS), atol=1e-4)
+    assert torch.allclose(films, transform.views(FILMS)[0], atol=1e-4)
 
 
 def test_a_level_sets_the_numbers_and_each_may_be_given() -> None:
@@ -116,7 +116,7 @@ def test_stress_stretches_squeezes_and_bends_the_tones_of_what_is_judged() -> No
     tones = Change(gamma=1.5)(ramp) / 255
     assert torch.allclose(tones, (ramp / 255) ** 1.5, atol=1e-5)
     every = FilmTransform(SPEC, AugmentOptions()).stressed()
-    seen = torch.stack([each.evaluate(FILMS) for each in every])
-    plain = FilmTransform(SPEC, AugmentOptions()).evaluate(FILMS)
+    seen = torch.stack([each.views(FILMS)[0] for each in every])
+    plain = FilmTransform(SPEC, AugmentOptions()).views(FILMS)[0]
     assert len(every) == 8
     assert ((seen - plain).abs().mean(dim=(1, 2, 3, 4)) > 0.05).all()

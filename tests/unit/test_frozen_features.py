@@ -21,8 +21,8 @@ from rayograph.runs.folder import RunFolder
 from rayograph.train import local
 from rayograph.train.feed import features_bytes
 from rayograph.train.stops import StopRequest, deaf
+from tests import ranks
 from tests.conftest import packing
-from tests.promise.test_equality import finish, torchrun
 from tests.small import SIZE, WORDS
 
 STILL = (
@@ -149,7 +149,7 @@ def test_a_run_that_was_stopped_computes_nothing_again_and_equals_the_whole_to_t
 def test_two_processes_share_the_work_and_take_the_same_batches(
     data: Dataset, probe: RunFolder, tmp_path: Path
 ) -> None:
-    finish(torchrun(2, tmp_path, data, *PROBE, "model.dropout=0"))
+    ranks.train(2, tmp_path, data, *PROBE, "model.dropout=0").finish()
     one = run(data, tmp_path / "one", "model.dropout=0")
     two = RunFolder(str(tmp_path / "demo"))
     assert two.history()[0]["features_computed"] == films(data)

@@ -46,7 +46,8 @@ def demo(
     settings = RunConfig.load(preset, words)
     run = folder / settings.run.name
     if (run / "config.yaml").exists():
-        if RunConfig.load(str(run / "config.yaml")) != settings:
+        kept = RunConfig.load(str(run / "config.yaml"))
+        if kept != settings.in_precision(kept.train.precision):  # which that run has settled
             raise UserError(f"{run}: not the demo's run; give another DIR")
         with storage.held(str(run), "run"):
             shutil.rmtree(run)
@@ -97,11 +98,11 @@ def train(
         result(_needs(config, films_per_second, price_per_worker_hour, as_json))
         return
     lines = EpochLines(say, config.train.epochs, config.train.select)
-    if config.train.watch and os.environ.get("RANK", "0") == "0":
-        say.print(WATCHED)
     if "TORCHELASTIC_RUN_ID" in os.environ:
         from rayograph.train import local
 
+        if config.train.watch and os.environ.get("RANK") == "0":
+            say.print(WATCHED)
         folder = local.run(config, lines.show, listening)
         if os.environ.get("RANK") != "0":
             return
@@ -119,6 +120,8 @@ def _train_on_ray(config: RunConfig, lines: EpochLines) -> "RunFolder":
 
     with launch.prepared(config) as (folder, dataset):
         say.print(meaning(dataset.manifest.task, dataset.manifest.classes))
+        if config.train.watch:
+            say.print(WATCHED)
         with session.connected(config.cluster.most * config.cluster.cpus_per_worker):
             if missing := launch.missing(config.cluster):
                 say.print(missing)

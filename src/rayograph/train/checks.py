@@ -68,7 +68,7 @@ def check_run(config: RunConfig, dataset: Dataset) -> None:
 
 def _check_views(config: RunConfig, dataset: Dataset) -> None:
     views = config.evaluate.views
-    if views != "whole" and dataset.manifest.recipe.kind != "image":
+    if views != "whole" and dataset.transform(config.data, config.evaluate).passes == 1:
         raise UserError(
             f"evaluate.views={views}: {dataset.uri} has records, which have no crops; leave it out"
         )
