@@ -32,11 +32,14 @@ def test_the_demo_ends_with_an_accuracy_its_interval_and_a_report(tmp_path: Path
     assert "this run is finished" in again.stderr
 
 
-@pytest.mark.parametrize(("sent", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.cluster)],
+)
 def test_a_stopped_run_says_how_to_go_on_and_goes_on(
     sent: signal.Signals, status: int, packed: Dataset, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    runs = tmp_path_factory.getbasetemp() / "stopped"  # the second stops what the first began
+    runs = tmp_path_factory.getbasetemp() / "stopped"
     folder = RunFolder(f"{runs}/demo")
     before = folder.history()
     words = ["demo", f"data.uri={packed.uri}", f"run.storage={runs}", "data.image_size=32"]
@@ -45,13 +48,16 @@ def test_a_stopped_run_says_how_to_go_on_and_goes_on(
         [sys.executable, "-m", "rayograph", "train", *words], cwd=REPOSITORY, text=True,
         env=os.environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
-    deadline = time.monotonic() + 120
-    while len(folder.history()) < len(before) + 2:
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    process.send_signal(sent)
-    output, told = process.communicate(timeout=60)
+    try:
+        deadline = time.monotonic() + 240
+        while len(folder.history()) < len(before) + 2:
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        process.send_signal(sent)
+        output, told = process.communicate(timeout=60)
+    finally:
+        process.kill()  # and with it its Ray, which others would wait for
     assert process.returncode == status, told
     assert "run the same command again to continue from the last checkpoint" in told
     assert "Traceback" not in told

@@ -45,6 +45,7 @@ def originals(films: Path) -> list[Original]:
     return [Original(sample_id=film.name, uri=str(film)) for film in found]
 
 
+@pytest.mark.cluster
 def test_a_killed_command_goes_on_and_writes_what_one_process_would(
     model: str, packed: Dataset, films: Path, s3: str, tmp_path: Path
 ) -> None:
