@@ -177,7 +177,7 @@ def test_features_are_kept_only_where_they_never_change(
     data: Dataset, more: tuple[str, ...], kept: bool
 ) -> None:
     config = RunConfig.load(None, [*PROBE, *more])
-    spec = data.transform(config.data)
+    spec = data.transform(config.data, config.evaluate)
     model = build.build(config.model, spec.shape, 2)
     found = features_bytes(config, data, model, transforms.build(spec, config.augment))
     width = 128  # of the CNN's last layer

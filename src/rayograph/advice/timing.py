@@ -14,7 +14,7 @@ from rayograph.data.stream import Batch
 from rayograph.models.build import build
 from rayograph.train import losses, optim
 from rayograph.train.device import DeviceBatch
-from rayograph.train.feed import Films
+from rayograph.train.feed import Samples
 from rayograph.train.reduction import StepFlags
 from rayograph.train.state import State
 from rayograph.train.step import Stepper
@@ -82,7 +82,7 @@ def _prepared(config: RunConfig, dataset: Dataset) -> tuple[Stepper, DeviceBatch
     loss = losses.build(manifest.task, config, dataset.split("train").labels, device)
     transform = transforms.build(spec, config.augment)
     world = World(0, 1, device)
-    films = Films(config, dataset, model, transform, spec.shape, world)
+    films = Samples(config, dataset, model, transform, spec.shape, world)
     stepper = Stepper(config, world, state, films, loss)
     stepper.train_mode()
     count = max(2, config.train.batch_size // config.cluster.most)

@@ -127,9 +127,11 @@ def percentile(value: float, draws: Sequence[Floats], patients: int) -> Estimate
     return Estimate(value, float(low), float(high))
 
 
-def rarest(kinds: npt.NDArray[np.integer], patients: Sequence[str]) -> int:
+def rarest(
+    kinds: npt.NDArray[np.integer], patients: Sequence[str] | npt.NDArray[np.integer]
+) -> int:
     """Patients of the rarest of the kinds that occur; kinds [n], negative ones are not counted."""
-    names = np.asarray(patients, dtype=np.str_)
+    names = np.asarray(patients)
     found = [len(np.unique(names[kinds == kind])) for kind in np.unique(kinds[kinds >= 0])]
     return min(found, default=0)
 

@@ -187,7 +187,8 @@ class Multilabel:
 
     def fewest(self, labels: Labels, patients: Sequence[str]) -> tuple[int, ...]:
         """All patients, since a mean over labels hangs on many; and each label's rarer kind's."""
-        return (len(set(patients)), *(rarest(column, patients) for column in labels.T))
+        names, owners = np.unique(np.asarray(patients, dtype=np.str_), return_inverse=True)
+        return (len(names), *(rarest(column, owners) for column in labels.T))
 
     def wanted(self, points: OperatingPoints) -> tuple[Metric, ...]:  # noqa: ARG002
         """The metrics that `evaluate` gives over the labels, whatever decides."""

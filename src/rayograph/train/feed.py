@@ -44,7 +44,7 @@ class Feed(Protocol):
         """Delete what a run that is finished needs no more; rank 0 is asked."""
 
 
-class Films:
+class Samples:
     """The films themselves: read, changed and seen by the whole model in each epoch."""
 
     def __init__(
@@ -117,5 +117,5 @@ def build(
     spec = dataset.transform(config.data, config.evaluate)
     wanted = features_bytes(config, dataset, model, transform)
     if wanted is None or wanted > MOST_BYTES:
-        return Films(config, dataset, model, transform, spec.shape, world)
+        return Samples(config, dataset, model, transform, spec.shape, world)
     return Features(config, folder, dataset, model, transform, spec, world)
