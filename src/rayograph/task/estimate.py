@@ -11,7 +11,7 @@ Bools = npt.NDArray[np.bool_]
 RESAMPLES = 2000
 CONFIDENCE = 0.95
 NORMAL = 1.959964  # standard deviations, of as much of a normal distribution
-BLOCK = 2_000_000  # sample weights held at a time: 16 MB, and a few temporaries of that size
+BLOCK = 250_000  # sample weights held at a time: 2 MB, and a few temporaries, which caches hold
 
 
 @dataclass(frozen=True)

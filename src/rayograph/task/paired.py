@@ -43,7 +43,7 @@ def bootstrap(
 ) -> Floats:
     """What m judges find in the same resamples of patients: [resamples, m, …].
 
-    A judge takes multiplicities [r, n] and returns [r, …]; 16 MB of multiplicities are held at a
+    A judge takes multiplicities [r, n] and returns [r, …]; 2 MB of multiplicities are held at a
     time. There are no resamples of a single patient: [0, m, …].
     """
     blocks = [
