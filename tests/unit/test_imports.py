@@ -99,6 +99,7 @@ def test_torch_is_not_loaded_where_it_is_not_needed(room: str) -> None:
 
 def test_reading_a_manifest_needs_no_torch_and_training_no_ray() -> None:
     assert "torch" not in loaded_by("rayograph.data.order", "rayograph.data.dataset")
+    assert not {"torch", "ray", "mlflow"} & loaded_by("rayograph.train.places")
     assert "ray" not in loaded_by("rayograph.train.loop", "rayograph.train.local")
 
 

@@ -106,7 +106,7 @@ def test_workers_shares_make_the_same_bank(packed: Dataset, model: str) -> None:
     def bank(rank: int, world: int) -> Bank:
         found = Bank(loaded.network, loaded.card.model.name, rows)
         transform = transforms.build(loaded.card.transform)
-        with found.views.listening():
+        with found.last.listening():
             inference.logits(
                 loaded.network, packed, "val", transform, 2, CPU, rank, world, note=found.note
             )

@@ -25,7 +25,7 @@ from rayograph.errors import Failure, UserError
 from rayograph.pack import prepare
 from rayograph.runs import tracking
 from rayograph.runs.folder import RunFolder, with_resume_hint
-from rayograph.train.checks import check_places, check_run
+from rayograph.train.checks import check_run
 from rayograph.train.stops import Listen, StopRequest
 from rayograph.train.world import TIMEOUT
 
@@ -38,7 +38,6 @@ log = logging.getLogger("rayograph.launch")
 @contextmanager
 def prepared(config: RunConfig) -> Iterator[tuple[RunFolder, Dataset]]:
     """Everything that can go wrong before a cluster is asked for; the folder is held meanwhile."""
-    check_places(config)
     dataset = prepare.dataset(config)
     check_run(config, dataset)
     folder = RunFolder.of(config)

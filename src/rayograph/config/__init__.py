@@ -7,7 +7,7 @@ from rayograph.config.data import DataOptions, PhantomOptions
 from rayograph.config.evaluate import EvaluateOptions
 from rayograph.config.labels import LabelOptions
 from rayograph.config.mlflow import MlflowOptions
-from rayograph.config.model import ModelOptions, is_place
+from rayograph.config.model import TIMM, ModelOptions, is_place
 from rayograph.config.pack import PackOptions, SourceOptions
 from rayograph.config.run import RunOptions
 from rayograph.config.sweep import SweepOptions
@@ -16,6 +16,7 @@ from rayograph.config.tree import Config
 
 __all__ = [
     "LAST",
+    "TIMM",
     "AugmentOptions",
     "CheckpointOptions",
     "ClusterOptions",

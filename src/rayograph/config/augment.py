@@ -61,13 +61,6 @@ class AugmentOptions(Options):
     flip: float = Field(0.0, ge=0, le=1)
     """chance of a left-right flip; note that a heart has a side [probability]"""
 
-    @property
-    def still(self) -> bool:
-        """Whether films are not changed at all."""
-        neutral = AugmentOptions(**NEUTRAL)
-        unused = {"level", "erase_area"} | ({"aspect"} if self.area is None else set())
-        return self.model_dump(exclude=unused) == neutral.model_dump(exclude=unused)
-
     blur: float = Field(0.0, ge=0, le=10)
     """Gaussian blur, its deviation drawn from 0 to this; helps where other films are less sharp
     [pixels of what the model sees]"""
@@ -82,6 +75,13 @@ class AugmentOptions(Options):
 
     erase_area: tuple[float, float] = (0.02, 0.2)
     """part of the film's area that is erased, from and to [fraction]"""
+
+    @property
+    def still(self) -> bool:
+        """Whether films are not changed at all."""
+        neutral = AugmentOptions(**NEUTRAL)
+        unused = {"level", "erase_area"} | ({"aspect"} if self.area is None else set())
+        return self.model_dump(exclude=unused) == neutral.model_dump(exclude=unused)
 
     def own(self) -> dict[str, Any]:
         """The options that are not as their level has them, and the level, as plain data."""

@@ -7,6 +7,8 @@ from pydantic import AfterValidator, Field
 from rayograph import storage
 from rayograph.config.base import Options
 
+TIMM = "timm/"  # begins the name of a model of timm's
+
 
 def is_place(weights: str) -> bool:
     """Whether `model.weights` is a path or URI; torchvision's own names have no dot or slash."""

@@ -93,12 +93,17 @@ def train(
     as_json: Annotated[bool, typer.Option("--json", help="--dry-run as JSON")] = False,
 ) -> None:
     """Train a preset: with Ray Train, or under torchrun in the processes that it started."""
+    from rayograph.train import places
+
     config = RunConfig.load(preset, overrides or [])
+    torchrun = "TORCHELASTIC_RUN_ID" in os.environ
+    if dry_run or not torchrun:  # of several processes the first one asks
+        places.check(config)
     if dry_run:
         result(_needs(config, films_per_second, price_per_worker_hour, as_json))
         return
     lines = EpochLines(say, config.train.epochs, config.train.select)
-    if "TORCHELASTIC_RUN_ID" in os.environ:
+    if torchrun:
         from rayograph.train import local
 
         if config.train.watch and os.environ.get("RANK") == "0":
@@ -133,12 +138,11 @@ def _needs(config: RunConfig, films_per_s: float | None, price: float | None, as
     """What a run would need; nothing is written."""
     from rayograph.pack import prepare
     from rayograph.runs.folder import RunFolder
-    from rayograph.train.checks import check_places, check_run
+    from rayograph.train.checks import check_run
     from rayograph.train.estimate import estimate
 
     if price is not None and films_per_s is None:
         raise UserError("--price-per-worker-hour: needs --films-per-second, or there is no time")
-    check_places(config)
     done = RunFolder.of(config).check(config)
     with tempfile.TemporaryDirectory() as scratch:  # for phantoms, which a run would make and keep
         run = config.run.model_copy(update={"storage": scratch})

@@ -13,7 +13,7 @@ from rayograph import task as tasks
 from rayograph.data import transforms
 from rayograph.data.transforms import Transform
 from rayograph.evaluate.inference import over_views
-from rayograph.evaluate.unlike.bank import Unlike, Views
+from rayograph.evaluate.unlike.bank import LastLayer, Unlike
 from rayograph.models import files
 from rayograph.models.build import restored
 from rayograph.runs import card as cards
@@ -56,6 +56,6 @@ def parse(data: bytes, uri: str, device: torch.device) -> LoadedModel:
     digest = hashlib.sha256(data).hexdigest()
     unlike = None
     if card.unlike:
-        width = Views(network, card.model.name).width
+        width = LastLayer(network, card.model.name).width
         unlike = Unlike.read(beside, card.unlike, width, uri)
     return LoadedModel(network.eval().to(device), card, task, transform, digest, unlike)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from rayograph.config import ModelOptions
+from rayograph.config import TIMM, ModelOptions
 from rayograph.errors import UserError
 from rayograph.models import cnn, fetching, from_timm
 from rayograph.models.registry import Family, families
@@ -50,7 +50,7 @@ def build(options: ModelOptions, shape: Shape, outputs: int) -> nn.Module:
 
 def family_of(name: str) -> Family:
     """The family of a model's name; `UserError` that names the nearest for an unknown one."""
-    if name.startswith(from_timm.PREFIX):
+    if name.startswith(TIMM):
         return from_timm.family(name)
     known = families()
     if name not in known:
@@ -61,7 +61,7 @@ def family_of(name: str) -> Family:
 
 
 def _synchronised(model: nn.Module, name: str) -> nn.Module:
-    if not name.startswith(from_timm.PREFIX):
+    if not name.startswith(TIMM):
         own: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(model)
         return own
     return from_timm.synchronised(model)

@@ -1,17 +1,19 @@
-"""Weights that torchvision or timm names: whether they can be had, and fetched by the library."""
+"""Weights that torchvision or timm names: whether they can be had, and fetched by the library.
+
+The libraries are loaded where they are asked, since that takes seconds: a URI needs neither.
+"""
 
 import posixpath
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-import torch
-from torch import Tensor
-from torchvision import models as zoo
-
 from rayograph import storage
-from rayograph.config import ModelOptions, is_place
+from rayograph.config import TIMM, ModelOptions, is_place
 from rayograph.errors import Failure, UserError, one_line
-from rayograph.models import from_timm
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 CURE = "put the file into your storage and give its URI"
 
@@ -37,12 +39,16 @@ def check_answers(options: ModelOptions) -> None:
             storage.answers(f"model.weights={options.weights}", url, CURE)
 
 
-def fetched(name: str, weights: str) -> dict[str, Tensor]:
+def fetched(name: str, weights: str) -> "dict[str, Tensor]":
     """The tensors of a model's weights of that name, from the library's cache or its server."""
     check_answers(ModelOptions(name=name, weights=weights))
+    from torchvision import models as zoo
+
+    from rayograph.models import from_timm
+
     try:
         with storage.impatient():
-            if name.startswith(from_timm.PREFIX):
+            if name.startswith(TIMM):
                 return dict(from_timm.pretrained(name, weights).state_dict())
             return dict(zoo.get_model(name, weights=weights).state_dict())
     except (OSError, RuntimeError) as error:  # timm's hub raises either
@@ -53,9 +59,13 @@ def fetched(name: str, weights: str) -> dict[str, Tensor]:
 
 def _check_name(name: str, weights: str) -> None:
     """Raise `UserError` where neither torchvision nor timm has such weights of a model."""
-    if name.startswith(from_timm.PREFIX):
+    if name.startswith(TIMM):
+        from rayograph.models import from_timm
+
         known = from_timm.tags(name)
     else:
+        from torchvision import models as zoo
+
         known = [w.name for w in zoo.get_model_weights(name)] if name not in ("cnn", "mlp") else []
     if weights not in known:
         names = ", ".join(known) or "none"
@@ -64,8 +74,13 @@ def _check_name(name: str, weights: str) -> None:
 
 def _place(name: str, weights: str) -> tuple[str, bool]:
     """A URL that answers where weights can be fetched, and whether they are here already."""
+    import torch
+    from torchvision import models as zoo
+
     here: bool | None = None
-    if name.startswith(from_timm.PREFIX):
+    if name.startswith(TIMM):
+        from rayograph.models import from_timm
+
         url, here = from_timm.place(name, weights)
     else:
         url = str(zoo.get_model_weights(name)[weights].url)

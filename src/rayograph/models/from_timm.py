@@ -7,12 +7,11 @@ from typing import Any
 
 from torch import nn
 
-from rayograph.config import ModelOptions
+from rayograph.config import TIMM, ModelOptions
 from rayograph.errors import UserError
 from rayograph.models.layers import Head, group_norm
 from rayograph.models.registry import Family
 
-PREFIX = "timm/"
 HUB_FILES = ("model.safetensors", "pytorch_model.bin")  # one of which its weights on the hub are
 
 
@@ -20,31 +19,31 @@ HUB_FILES = ("model.safetensors", "pytorch_model.bin")  # one of which its weigh
 def family(name: str) -> Family:
     """Where the layers of `timm/NAME` are, as timm says; `UserError` for what cannot be used."""
     timm = _timm(name)
-    own = name.removeprefix(PREFIX)
+    own = name.removeprefix(TIMM)
     known = timm.list_models()
     if own not in known:
         near = difflib.get_close_matches(own, known, n=1)
-        hint = f"did you mean {PREFIX}{near[0]}?" if near else "see timm.list_models()"
+        hint = f"did you mean {TIMM}{near[0]}?" if near else "see timm.list_models()"
         raise UserError(f"model.name={name}: timm has no such model; {hint}")
     found = timm.get_pretrained_cfg(own)
     usable = found is not None and isinstance(found.first_conv, str)
     if not usable or not isinstance(found.classifier, str) or found.fixed_input_size:
         raise UserError(
             f"model.name={name}: not a convolutional network for films of any size with one head; "
-            f"use one such as {PREFIX}convnext_nano or {PREFIX}efficientnet_lite0"
+            f"use one such as {TIMM}convnext_nano or {TIMM}efficientnet_lite0"
         )
     return Family(own, found.first_conv, found.classifier, _cam_layer(own), _make)
 
 
 def tags(name: str) -> list[str]:
     """The names of the weights that timm can fetch for a model."""
-    own = name.removeprefix(PREFIX)
+    own = name.removeprefix(TIMM)
     return [each.partition(".")[2] for each in _timm(name).list_pretrained(f"{own}.*")]
 
 
 def pretrained(name: str, tag: str) -> nn.Module:
     """A model with weights that timm fetches; `OSError` where it cannot."""
-    model: nn.Module = _timm(name).create_model(f"{name.removeprefix(PREFIX)}.{tag}", True)
+    model: nn.Module = _timm(name).create_model(f"{name.removeprefix(TIMM)}.{tag}", True)
     return model
 
 
@@ -55,7 +54,7 @@ def place(name: str, tag: str) -> tuple[str, bool | None]:
     """
     import huggingface_hub as hub
 
-    found = _timm(name).get_pretrained_cfg(f"{name.removeprefix(PREFIX)}.{tag}")
+    found = _timm(name).get_pretrained_cfg(f"{name.removeprefix(TIMM)}.{tag}")
     if not found.hf_hub_id:
         return str(found.url), None
     names = (found.hf_hub_filename,) if found.hf_hub_filename else HUB_FILES

@@ -1,9 +1,10 @@
 """A sweep from its space to its winner."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 from rayograph import storage
@@ -22,7 +23,8 @@ from rayograph.search.ledger import ENDED, Ledger, Trial
 from rayograph.search.ledger_callback import LedgerCallback
 from rayograph.search.space import Space
 from rayograph.search.stopper import SweepStopper
-from rayograph.train.checks import check_places, check_run
+from rayograph.train import places
+from rayograph.train.checks import check_run
 from rayograph.train.stops import Listen
 
 
@@ -86,8 +88,8 @@ def run(
     whatever can be known to be wrong before a cluster is asked for.
     """
     space = spaces.check(space, config)
-    check_places(config)
     one = spaces.first_read(space, config)
+    places.check(one)
     dataset = prepare.dataset(one)
     check_run(one, dataset)
     spaces.check_runs(space, one, dataset)
@@ -119,7 +121,12 @@ def _searched(
                 follow(trial)
 
             callback = LedgerCallback(ledger, folder, config, stopper, changed)
-            _run_trials(config, space, folder, dataset.uri, callback, stopper, screen, listen)
+            _on_cluster(
+                config, ledger, screen,
+                partial(
+                    driver.search, config, space, folder, dataset.uri, callback, stopper, listen
+                ),
+            )  # fmt: skip
     winner = ledger.winner()
     command = None
     if winner is not None:
@@ -138,23 +145,16 @@ def _searched(
     )
 
 
-def _run_trials(
-    config: SweepConfig,
-    space: Space,
-    folder: SweepFolder,
-    dataset: str,
-    callback: LedgerCallback,
-    stopper: SweepStopper,
-    screen: Screen,
-    listen: Listen,
+def _on_cluster(
+    config: SweepConfig, ledger: Ledger, screen: Screen, search: Callable[[], None]
 ) -> None:
-    """What is left of them, on a cluster."""
+    """Connect to one, say what it lacks, and search there, shown meanwhile."""
     workers = config.cluster.most
     with session.connected(workers * config.cluster.cpus_per_worker, workers > 1):
         if missing := launch.missing(config.cluster):
             screen.tell(missing)
-        with screen.over(callback.ledger, driver.capacity(config.cluster)):
-            driver.search(config, space, folder, dataset, callback, stopper, listen)
+        with screen.over(ledger, driver.capacity(config.cluster)):
+            search()
 
 
 def _unfinished(ledger: Ledger, total: int) -> int:

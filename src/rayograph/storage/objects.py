@@ -234,12 +234,10 @@ def s3() -> "S3Client":
     time before the store has answered, when its address may be wrong.
     """
     key = (os.getpid(), _endpoint(), proven())
-    if (found := _clients.get(key)) is None:
-        with (
-            _making
-        ):  # the second one may be wanted by many threads at once: boto3 makes one at a time
-            found = _clients[key] = _clients.get(key) or _client(key[2])
-    return found
+    if key not in _clients:
+        with _making:  # many threads may want it at once, and boto3 makes one at a time
+            _clients[key] = _clients.get(key) or _client(proven=key[2])
+    return _clients[key]
 
 
 def _endpoint() -> str | None:

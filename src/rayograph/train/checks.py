@@ -9,9 +9,7 @@ from rayograph.config import RunConfig
 from rayograph.data import order, transforms
 from rayograph.data.dataset import Dataset
 from rayograph.errors import UserError, one_line
-from rayograph.models import fetching
 from rayograph.models.build import build, check, check_weights
-from rayograph.runs import tracking
 from rayograph.runs.checkpoint import Progress
 from rayograph.runs.folder import RunFolder
 from rayograph.train.features import MOST_BYTES
@@ -19,15 +17,6 @@ from rayograph.train.feed import features_bytes
 
 FEW = 8  # films of a worker's usual share; from there up none is of a single film
 log = logging.getLogger("rayograph.checks")
-
-
-def check_places(config: RunConfig) -> None:
-    """Raise where other weights or the tracker that a run names cannot be had; nothing is made.
-
-    Before anything that takes a while: whoever does not answer is told of within seconds.
-    """
-    fetching.check_answers(config.model)
-    tracking.check(config.mlflow)
 
 
 def check_run(config: RunConfig, dataset: Dataset) -> None:

@@ -27,7 +27,7 @@ from rayograph.data.transforms import Transform
 from rayograph.errors import UserError
 from rayograph.evaluate import inference
 from rayograph.evaluate.inference import Logits
-from rayograph.evaluate.unlike.bank import Bank, Views
+from rayograph.evaluate.unlike.bank import Bank, LastLayer
 from rayograph.models import files
 from rayograph.models.build import family_of, head
 from rayograph.runs.folder import RunFolder
@@ -64,7 +64,7 @@ class Features:
         world: World,
     ) -> None:
         self.network = head(model, config.model.name)
-        self.shape: tuple[int, ...] = (Views(model, config.model.name).width,)
+        self.shape: tuple[int, ...] = (LastLayer(model, config.model.name).width,)
         self.transform: Transform = _AsTheyAre()
         self._config = config
         self._folder = storage.join(folder.uri, FOLDER)
@@ -157,7 +157,7 @@ class Features:
             bank.note(places, inputs)
 
         listening = self.network.register_forward_pre_hook(lambda _, seen: passes.append(seen[0]))
-        with bank.views.listening():
+        with bank.last.listening():
             own = inference.logits(
                 model, dataset, split, self._seen[split], dataset.task.outputs,
                 world.device, world.rank, world.size, alive, note,

@@ -13,7 +13,7 @@ from rayograph.data.stream import Batch
 from rayograph.data.transforms import Transform
 from rayograph.evaluate import inference
 from rayograph.evaluate.inference import Logits
-from rayograph.evaluate.unlike.bank import Bank, Views
+from rayograph.evaluate.unlike.bank import Bank, LastLayer
 from rayograph.runs.folder import RunFolder
 from rayograph.train.features import MOST_BYTES, Features
 from rayograph.train.world import World
@@ -77,7 +77,7 @@ class Samples:
         """Every world-th record batch of the validation films."""
         dataset, world = self._dataset, self._world
         bank = Bank(model, self._config.model.name, dataset.split("val").rows)
-        with bank.views.listening():
+        with bank.last.listening():
             own = inference.logits(
                 model, dataset, "val", self.transform, dataset.task.outputs,
                 world.device, world.rank, world.size, alive, bank.note,
@@ -102,7 +102,7 @@ def features_bytes(
     if not config.model.freeze_backbone or transform.draws:
         return None
     rows = sum(dataset.split(name).rows for name in ("train", "val") if name in dataset.splits)
-    return 4 * rows * Views(model, config.model.name).width
+    return 4 * rows * LastLayer(model, config.model.name).width
 
 
 def build(

@@ -12,8 +12,8 @@ from rayograph.errors import Failure, Stopped, UserError
 from rayograph.pack import prepare
 from rayograph.runs import tracking
 from rayograph.runs.folder import RunFolder, with_resume_hint
-from rayograph.train import loop
-from rayograph.train.checks import check_places, check_run
+from rayograph.train import loop, places
+from rayograph.train.checks import check_run
 from rayograph.train.reporter import FolderReporter
 from rayograph.train.stops import Listen
 from rayograph.train.world import World, torchrun
@@ -47,7 +47,7 @@ def _run(
     stack: ExitStack,
 ) -> None:
     def begin() -> None:
-        check_places(config)
+        places.check(config)
         stack.enter_context(storage.held(folder.uri, "run"))
         check_run(config, prepare.dataset(config))
         folder.begin(config)

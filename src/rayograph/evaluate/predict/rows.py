@@ -14,7 +14,7 @@ from rayograph import task as tasks
 from rayograph.data.inputs import Samples
 from rayograph.data.recipe import ODD
 from rayograph.evaluate.model import LoadedModel
-from rayograph.evaluate.unlike.bank import Views
+from rayograph.evaluate.unlike.bank import LastLayer
 from rayograph.pack.sources import Original
 from rayograph.task import abstain
 
@@ -39,11 +39,11 @@ def predict_chunk(model: LoadedModel, chunk: PredictionChunk) -> Any:
     logits, distances = np.empty((0, model.task.outputs)), np.empty(0)
     seen = np.array(chunk.samples, np.float32).reshape(-1, *model.card.recipe.shape)
     if chunk.samples:
-        views = Views(model.network, model.card.model.name)
-        with views.listening():
+        last = LastLayer(model.network, model.card.model.name)
+        with last.listening():
             logits = model.said(np.stack(chunk.samples)).astype(np.float64)
         if model.unlike:
-            distances = model.unlike.distances(views.features(), chunk.samples)
+            distances = model.unlike.distances(last.features(), chunk.samples)
     doubts = _doubts(model, logits, distances) if model.unlike else {}
     return _table(chunk, model, logits, {**doubts, **model.card.recipe.odd(seen)}, chunk.errors)
 

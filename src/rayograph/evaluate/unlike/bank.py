@@ -21,10 +21,10 @@ SPACES = ("features", "grays")  # what the model makes of a sample, and the film
 Floats32 = npt.NDArray[np.float32]
 
 
-class Views:
-    """What distances are measured in: the input of the model's last layer, and a film's grays.
+class LastLayer:
+    """A model's last layer, and what it was given in the last pass: the features of samples.
 
-    The input is that of the last pass: of a film that is judged by crops, of its centre.
+    Of films that are judged by crops they are those of the centre, which comes last.
     """
 
     def __init__(self, network: nn.Module, name: str) -> None:
@@ -68,10 +68,10 @@ class Bank:
     """
 
     def __init__(self, network: nn.Module, name: str, n: int) -> None:
-        self.views = Views(network, name)
+        self.last = LastLayer(network, name)
         self._every = -(-n // MOST)
         m = -(-n // self._every)
-        self.features = np.zeros((m, self.views.width), np.float32)
+        self.features = np.zeros((m, self.last.width), np.float32)
         self.grays = np.zeros((m, grays.WIDTH), np.float32)  # all zeros for records
 
     def note(self, rows: npt.NDArray[np.int64], inputs: npt.NDArray[np.generic]) -> None:
@@ -80,7 +80,7 @@ class Bank:
         if not own.any():
             return
         places = rows[own] // self._every
-        self.features[places] = self.views.features()[own]
+        self.features[places] = self.last.features()[own]
         statistics = _grays(inputs[own])
         if statistics is not None:
             self.grays[places] = statistics
