@@ -10,10 +10,10 @@ demo: .venv/installed ## phantom films, packed, trained on 2 workers, evaluated,
 	$(BIN)/rayograph demo demo
 
 test: .venv/installed ## all tests that take seconds; under 10 minutes on 2 cores
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'not cluster'
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not cluster'
 
 test-cluster: .venv/installed ## tests that take minutes: sweeps on clusters, killed and resumed
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m cluster
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m cluster
 
 torture: .venv/installed ## kill -9 at random moments, 24 times; see docs/reliability.md
 	$(BIN)/python -u -m tests.torture $(TORTURE)

@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from scipy import stats
 from sklearn import metrics as sk
 
 from rayograph.task import estimate as estimates_module
 from rayograph.task import multiclass_metrics
-from rayograph.task.estimate import Estimate, wilson
+from rayograph.task.estimate import Estimate, percentile, rarest, wilson
 from rayograph.task.multiclass import Multiclass
 from rayograph.task.multiclass_metrics import Resampled
 from rayograph.task.operating import Rule
@@ -310,6 +311,25 @@ def test_the_intervals_hold_the_truth_as_often_as_they_say():
         auroc = evaluate(labels, logits, each_its_own(labels), resamples=200)["auroc"]
         held += auroc.low <= truth <= auroc.high
     assert 176 <= held <= 200
+
+
+@pytest.mark.parametrize("patients", [2, 5, 30, 10_000])
+def test_a_bootstrap_of_few_patients_reaches_as_far_as_students_interval(patients):
+    """Of normal draws: by √(n / (n - 1)) times Student's quantile, where the draws reach so far."""
+    draws = stats.norm.ppf((np.arange(100_000) + 0.5) / 100_000)
+    found = percentile(0.0, [draws], patients)
+    reach = np.sqrt(patients / (patients - 1)) * stats.t.ppf(0.975, patients - 1)
+    assert found.high == pytest.approx(min(reach, draws[-1]), rel=1e-3)
+    assert found.low == pytest.approx(-found.high)
+    one = percentile(0.0, [draws], 1)
+    assert (one.low, one.high) == (draws[0], draws[-1]), "of one patient nothing is known"
+
+
+@given(st.lists(st.tuples(st.integers(-2, 1), st.sampled_from("abcdef")), min_size=1))
+def test_the_rarest_kind_is_counted_in_patients(rows):
+    kinds, patients = np.array([kind for kind, _ in rows]), [name for _, name in rows]
+    of = [{name for kind, name in rows if kind == k} for k in (0, 1)]
+    assert rarest(kinds, patients) == min((len(each) for each in of if each), default=0)
 
 
 def test_the_same_seed_gives_the_same_interval():
