@@ -10,7 +10,7 @@ import yaml
 
 from rayograph.config import RunConfig
 from rayograph.console import app
-from rayograph.pack import prepare
+from rayograph.train import places
 from tests import kube
 from tests.head import REPOSITORY
 from tests.kube import KUSTOMIZATIONS, Pod, needs_kubectl
@@ -221,11 +221,11 @@ def _config(
     assert command == "rayograph"
     seen: list[RunConfig] = []
 
-    def stop(config: RunConfig) -> None:  # the first thing that is not a check
+    def stop(config: RunConfig) -> None:  # the first that asks a store
         seen.append(config)
         raise Stop
 
-    monkeypatch.setattr(prepare, "dataset", stop)
+    monkeypatch.setattr(places, "check", stop)
     with pytest.raises(Stop):
         app.app([word.replace(f"{place}/", f"{folder}/") for word in words])
     assert seen[0].run.storage.startswith("s3://")
