@@ -82,7 +82,7 @@ def test_a_killed_command_goes_on_and_writes_what_one_process_would(
     assert f"{COUNT - len(read)} were predicted by a command that was interrupted" in again.stderr
     assert not list(storage.listing(f"{out}.parts"))
 
-    predictor, recipe = Predictor.of(model), packed.manifest.recipe
+    predictor, recipe = Predictor.of([model]), packed.manifest.recipe
     alone = tmp_path / "alone.csv"
     with tables.written(str(alone)) as file:
         parts = cut(predictor, _listed(source, recipe), None)
@@ -103,7 +103,7 @@ def _listed(source: str, recipe: Recipe) -> list[Original]:
 def test_parts_are_taken_again_only_of_the_same_model_and_the_same_films(
     model: str, originals: list[Original], tmp_path: Path
 ) -> None:
-    folder, predictor = str(tmp_path / "out.parts"), Predictor.of(model)
+    folder, predictor = str(tmp_path / "out.parts"), Predictor.of([model])
     film = tmp_path / "film.png"
     film.write_bytes(storage.read(originals[0].uri))
     originals[0] = Original(sample_id="film", uri=str(film))
@@ -116,7 +116,7 @@ def test_parts_are_taken_again_only_of_the_same_model_and_the_same_films(
     time.sleep(0.05)  # the disk's clock ticks
     first = list(map(predictor, cut(predictor, originals, folder)))
     assert done(predictor, originals) == [True, True]
-    other = Predictor(model, "another", predictor.data)
+    other = Predictor((model,), "another", predictor.data)
     assert done(other, originals) == [False, False]
     assert done(predictor, [*originals[1:], originals[0]]) == [False, False]
 

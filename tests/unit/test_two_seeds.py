@@ -3,12 +3,21 @@
 import json
 from pathlib import Path
 
+import numpy as np
+import pyarrow.parquet as pq
 import pytest
+from scipy.special import softmax
+from sklearn.metrics import roc_auc_score
 
-from rayograph.config import PackOptions, RunConfig
+from rayograph import storage
+from rayograph.config import PackOptions, RunConfig, SourceOptions
 from rayograph.errors import UserError
 from rayograph.evaluate import evaluation
+from rayograph.evaluate.predict.parts import predict
 from rayograph.pack import phantom
+from rayograph.pack.mapper import one_by_one
+from rayograph.pack.sources import unlabelled
+from rayograph.runs import card as cards
 from rayograph.runs.folder import RunFolder
 from rayograph.train import local
 from rayograph.train.stops import deaf
@@ -52,6 +61,43 @@ def test_two_seeds_are_compared_on_the_same_films_and_held_to_what_is_required(
     assert said["seeds"] is not None
     for run in runs:
         assert len(list(Path(run.uri).glob("evaluation/looks/*.json"))) == 1
+
+
+def test_two_seeds_judge_together_by_their_mean_probability(
+    runs: list[RunFolder], tmp_path: Path
+) -> None:
+    first, second = (run.uri for run in runs)
+    before = storage.read(f"{first}/evaluation/test/metrics.json")
+    looks = len(list(Path(first).glob("evaluation/looks/*.json")))
+    done = rayograph("evaluate", first, "--with", second, "--json")
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    judged = [
+        evaluation.evaluate(f"{uri}/best/model.safetensors", None, "test")
+        for uri in (first, second)
+    ]
+    truth = judged[0].arrays()[0].argmax(axis=1)
+    mean = np.mean([softmax(each.arrays()[1], axis=1)[:, 1] for each in judged], axis=0)
+    assert said["models"] == 2
+    assert said["metrics"]["auroc"]["value"] == pytest.approx(roc_auc_score(truth, mean))
+    assert storage.read(f"{first}/evaluation/test/metrics.json") == before
+    assert len(list(Path(first).glob("evaluation/looks/*.json"))) == looks + 1
+
+    films = str(Path(first).parents[1] / "films" / "test")
+    out = str(tmp_path / "both.parquet")
+    done = rayograph("predict", first, films, out, "--with", second)
+    assert done.returncode == 0, done.stderr
+    both, models = pq.read_table(out), [f"{uri}/best/model.safetensors" for uri in (first, second)]
+    originals = unlabelled(films, cards.read(models[0]).recipe, SourceOptions())
+    alone = [predict(model, originals, one_by_one) for model in models]
+    columns = [name for name in both.column_names if name.startswith("p_") or name == "distance"]
+    assert columns
+    for column in columns:
+        mean = np.mean([np.array(table.column(column)) for table in alone], axis=0)
+        assert np.allclose(np.array(both.column(column)), mean, atol=1e-9)
+    refused = rayograph("predict", first, films, str(tmp_path / "t.csv"), "--with", f"{first}/best")
+    assert refused.returncode == 2
+    assert "it would count twice" in refused.stderr
 
 
 def test_a_column_to_judge_parts_by_must_be_there(runs: list[RunFolder]) -> None:

@@ -12,7 +12,7 @@ import typer
 
 from rayograph import storage
 from rayograph.console import externals, gating, tables
-from rayograph.console.arguments import Json
+from rayograph.console.arguments import Also, Json
 from rayograph.console.gating import Require
 from rayograph.console.output import result, say
 from rayograph.errors import UserError
@@ -62,12 +62,14 @@ def evaluate(
             help="predictive values where this share is positive, as 0.05; again for more"
         ),
     ] = None,
+    also: Also = None,
     require: Require = "",
     as_json: Json = False,
 ) -> None:
-    """Judge a model, or the fold models of a sweep together, on a split, with 95 % intervals."""
+    """Judge a model, or several together, on a split, with 95 % intervals."""
     from rayograph.evaluate import evaluation as judging
     from rayograph.evaluate import mapping, selection
+    from rayograph.runs import evaluations, looks
     from rayograph.search.ledger import SWEEP
 
     asked = gate.parse(require, [*gating.of_metrics({})])
@@ -78,21 +80,23 @@ def evaluate(
     if mapped and data is None:
         raise UserError("--map: the classes of the model's own dataset are known; add --data OTHER")
     how = judging.How(by or (), mapping.parse(mapped or ()), point, shares)
-    sweep = storage.absolute(target)
-    if storage.exists(storage.join(sweep, SWEEP)):
-        from rayograph.search.folds import best_models
-
+    if also or storage.exists(storage.join(storage.absolute(target), SWEEP)):
         if all_checkpoints:
-            raise UserError(f"{target}: --all-checkpoints needs a run folder, not a sweep")
+            raise UserError("--all-checkpoints needs a run folder, not a sweep, and no --with")
         if point is not None:
-            raise UserError(f"{target}: --point needs one model: each fold has validation films")
-        models = best_models(sweep)
+            raise UserError("--point needs one model: each of several has validation films")
+        models = models_of([target, *(also or [])])
+        name = " + ".join(storage.absolute(uri) for uri in [target, *(also or [])])
+        keeps = None if also else name
         with _workers() as infer:
             how = replace(how, infer=infer)
-            found = judging.together(models, sweep, data, split, how)
-            own = partial(judging.together, models, sweep, None, "test", judging.How(infer=infer))
-            _keep(sweep, found)
-            external = _external(sweep, found, models, own)
+            found = judging.together(models, name, data, split, how)
+            own = partial(judging.together, models, name, None, "test", judging.How(infer=infer))
+            if keeps is None:  # the first run's own evaluation stays what it is
+                evaluations.look(looks.folder_of(storage.absolute(target)), found)
+            else:
+                _keep(keeps, found)
+            external = _external(keeps, found, models, own)
         _tell(found, external, asked, as_json)
         return
     run, model = target_of(target)
@@ -195,6 +199,25 @@ def report(run: str) -> None:
         storage.write(storage.join(folder.uri, name), text.encode())
     say.print(f"written beside it: {', '.join([*pages][1:])}")
     result(f"report: {storage.join(folder.uri, 'report.html')}")
+
+
+def models_of(uris: Sequence[str]) -> list[str]:
+    """The model files that a command was given; a sweep over folds has several.
+
+    Raises `UserError` where one is given twice: it would count twice.
+    """
+    from rayograph.search.folds import best_models
+    from rayograph.search.ledger import SWEEP
+
+    found: dict[str, str] = {}
+    for uri in uris:
+        place = storage.absolute(uri)
+        folds = storage.exists(storage.join(place, SWEEP))
+        for model in best_models(place) if folds else [model_of(uri)]:
+            if model in found:
+                raise UserError(f"{uri}: the same model as {found[model]}; it would count twice")
+            found[model] = uri
+    return list(found)
 
 
 def model_of(uri: str) -> str:

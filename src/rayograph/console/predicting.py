@@ -11,8 +11,8 @@ import typer
 
 from rayograph import storage
 from rayograph.config import PredictConfig
-from rayograph.console.arguments import Json, Overrides
-from rayograph.console.judging import model_of
+from rayograph.console.arguments import Also, Json, Overrides
+from rayograph.console.judging import models_of
 from rayograph.console.output import result, say, with_progress
 
 if TYPE_CHECKING:
@@ -20,10 +20,13 @@ if TYPE_CHECKING:
 
 
 def predict(
-    model: Annotated[str, typer.Argument(help="a model file, its folder, or a run")],
+    model: Annotated[
+        str, typer.Argument(metavar="RUN|MODEL|SWEEP", help="a run, a model, or a sweep over folds")
+    ],
     source: Annotated[str, typer.Argument(help="a film, a folder of films, a table, or an .npz")],
     out: Annotated[str, typer.Argument(help="a file that ends in .parquet or .csv")],
     overrides: Overrides = None,
+    also: Also = None,
     as_json: Json = False,
 ) -> None:
     """Predict new films or records; count what they are."""
@@ -35,10 +38,10 @@ def predict(
 
     options = PredictConfig.load(None, overrides or []).pack
     table.form(out)
-    place, out = model_of(model), storage.absolute(out)
+    models, out = models_of([model, *(also or [])]), storage.absolute(out)
     storage.exists(out)  # a bucket that is not there is told now, not after the films
-    originals = sources.unlabelled(source, cards.read(place).recipe, options)
-    predictor, folder = Predictor.of(place), f"{out}.parts"
+    originals = sources.unlabelled(source, cards.read(models[0]).recipe, options)
+    predictor, folder = Predictor.of(models), f"{out}.parts"
     parts = cut(predictor, originals, folder)
     done = sum(len(part.originals) for part in parts if part.done)
     if done:

@@ -1,6 +1,5 @@
 """A model judged on a packed split."""
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,7 +14,7 @@ from rayograph.data import index
 from rayograph.data.dataset import Dataset
 from rayograph.data.recipe import difference
 from rayograph.errors import Failure, UserError, one_line
-from rayograph.evaluate import inference, points
+from rayograph.evaluate import ensemble, inference, points
 from rayograph.evaluate import mapping as mappings
 from rayograph.evaluate.inference import Inference, Logits
 from rayograph.evaluate.mapping import Asked
@@ -23,7 +22,7 @@ from rayograph.evaluate.model import LoadedModel, load
 from rayograph.evaluate.overlap import overlap
 from rayograph.runs.card import MODEL, ModelCard
 from rayograph.runs.evaluations import Evaluation
-from rayograph.task import Labels, OperatingPoints, Task
+from rayograph.task import Labels, Task
 from rayograph.task.calibration import calibrated
 from rayograph.task.subgroups import COLUMNS, Subgroups, subgroups
 
@@ -83,22 +82,24 @@ def together(
     split: str,
     how: How = How(),
 ) -> Evaluation:
-    """Models of one task judged as one, by the mean of their probabilities; `name` says whose.
+    """Models judged together, as `ensemble` says; `name` is what the evaluation has as its model.
 
-    Each one's probabilities are by its own temperature.
-    Their operating points are the mean of those that each was given on its own validation films.
+    Raises `UserError` also where they do not fit to each other.
     """
     those = [opened(uri, data) for uri in models]
     (first, dataset), task = those[0], those[0][0].task
-    if split != "test" and dataset.manifest.fingerprint == first.card.fingerprint:
+    folds = {model.card.fold for model, _ in those}
+    if (
+        split != "test"
+        and len(folds) > 1
+        and dataset.manifest.fingerprint == first.card.fingerprint
+    ):
         raise UserError(f"{name}: each model has another {split} split; judge them on `test`")
+    card = ensemble.card([model.card for model, _ in those], models)
     said = [_logits(model, dataset, split, how) for model, _ in those]
-    mean = np.mean([task.probabilities(each.values.astype(np.float64)) for each in said], axis=0)
-    mean_points = _mean_points([model.card.operating_points for model, _ in those])
-    card = first.card.model_copy(update={"operating_points": mean_points, "temperature": 1.0})
-    values = replace(said[0], values=task.logits(mean).astype(np.float32))
-    digests = "".join(model.digest for model, _ in those)
-    first = replace(first, card=card, digest=hashlib.sha256(digests.encode()).hexdigest())
+    mean = ensemble.logits(task, [each.values for each in said])
+    values = replace(said[0], values=mean.astype(np.float32))
+    first = replace(first, card=card, digest=ensemble.digest([m.digest for m, _ in those]))
     found = _judged(name, first, dataset, split, how, values)
     return replace(
         found,
@@ -125,15 +126,6 @@ def _parts(task: Task, found: Evaluation, by: Sequence[str]) -> dict[str, Subgro
     truth, logits = found.arrays()
     patients = table.column("patient_id").to_pylist()
     return subgroups(task, truth, logits, patients, found.operating_points, columns)
-
-
-def _mean_points(given: Sequence[OperatingPoints]) -> OperatingPoints:
-    """The mean of the operating points that there are, of each label; None without any."""
-    known = [each for each in given if each is not None]
-    if not known:
-        return None
-    columns = [[p for p in column if p is not None] for column in zip(*known, strict=True)]
-    return tuple(float(np.mean(column)) if column else None for column in columns)
 
 
 def each(

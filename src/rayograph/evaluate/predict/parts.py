@@ -26,12 +26,14 @@ import torch
 from rayograph import storage
 from rayograph.data.inputs import Samples
 from rayograph.data.recipe import Recipe
+from rayograph.evaluate import ensemble
 from rayograph.evaluate.model import LoadedModel, parse
 from rayograph.evaluate.predict.rows import PredictionChunk, predict_chunk
 from rayograph.pack.ahead import AHEAD, ahead, changed
 from rayograph.pack.decode import UnusableError, decode
 from rayograph.pack.mapper import Mapper
 from rayograph.pack.sources import Original
+from rayograph.runs.card import ModelCard
 
 PART = 128  # films that a worker takes at once
 BATCH = 64  # films of a forward pass: of these the usable ones, whoever predicts them
@@ -50,7 +52,7 @@ class PredictionPart:
 
 def predict(model_uri: str, originals: Sequence[Original], mapper: Mapper) -> Any:
     """All rows in one `pyarrow.Table`, for few originals."""
-    predictor = Predictor.of(model_uri)
+    predictor = Predictor.of([model_uri])
     found = cut(predictor, originals, None)
     return pa.concat_tables(list(mapper("predicting", predictor, found)))
 
@@ -84,20 +86,21 @@ def _key(digest: str, originals: Sequence[Original]) -> str:
 
 @dataclass(frozen=True)
 class Predictor:
-    """What workers are given: a model, as its file's bytes; each loads it once.
+    """What workers are given: one model or several, as their files' bytes; each loads them once.
 
-    So all predict by the same model, also where its file is replaced meanwhile.
+    So all predict by the same models, also where a file is replaced meanwhile.
     """
 
-    uri: str
+    uris: tuple[str, ...]
     digest: str  # SHA-256
-    data: bytes = field(repr=False, compare=False)
+    data: tuple[bytes, ...] = field(repr=False, compare=False)
 
     @classmethod
-    def of(cls, uri: str) -> "Predictor":
-        """That of a model file."""
-        data = storage.fetch(uri)
-        return cls(uri, hashlib.sha256(data).hexdigest(), data)
+    def of(cls, uris: Sequence[str]) -> "Predictor":
+        """That of model files."""
+        data = tuple(storage.fetch(uri) for uri in uris)
+        digests = [hashlib.sha256(each).hexdigest() for each in data]
+        return cls(tuple(uris), ensemble.digest(digests), data)
 
     def __call__(self, part: PredictionPart) -> Any:
         """The rows of a part, a `pyarrow.Table`: those that were kept, or predicted now."""
@@ -109,16 +112,19 @@ class Predictor:
         began, unread = time.time(), [0]
         chunks = _chunks(part.originals, tools, unread)
         with _one_thread():
-            rows = pa.concat_tables([predict_chunk(tools.model, chunk) for chunk in chunks])
+            rows = pa.concat_tables(
+                [predict_chunk(tools.models, tools.card, chunk) for chunk in chunks]
+            )
         if part.place is not None:
             storage.write(part.place, _packed(rows, began, unread[0]))
         return rows
 
 
 class _Tools(NamedTuple):
-    """A worker's model, and the threads that decode beside it."""
+    """A worker's models, what is true of all, and the threads that decode beside them."""
 
-    model: LoadedModel
+    models: tuple[LoadedModel, ...]
+    card: ModelCard
     decoders: ThreadPoolExecutor
 
 
@@ -126,8 +132,12 @@ class _Tools(NamedTuple):
 def _tools(predictor: Predictor) -> _Tools:
     """On the GPU if the worker has one; as many threads as it has cores, as Ray tells torch."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model = parse(predictor.data, predictor.uri, device)
-    return _Tools(model, ThreadPoolExecutor(torch.get_num_threads(), "decode"))
+    pairs = zip(predictor.data, predictor.uris, strict=True)
+    models = tuple(parse(data, uri, device) for data, uri in pairs)
+    card = models[0].card
+    if len(models) > 1:
+        card = ensemble.card([model.card for model in models], predictor.uris)
+    return _Tools(models, card, ThreadPoolExecutor(torch.get_num_threads(), "decode"))
 
 
 @contextmanager
@@ -163,7 +173,7 @@ def _decoded(
     waiting = deque[Any]()
     for _, read in ahead(originals):
         unread[0] += isinstance(read, str)
-        waiting.append(tools.decoders.submit(_sample, read, tools.model.card.recipe))
+        waiting.append(tools.decoders.submit(_sample, read, tools.card.recipe))
         if len(waiting) > AHEAD:
             yield waiting.popleft().result()
     while waiting:
