@@ -83,7 +83,9 @@ class TrainOptions(Options):
         return LAST if self.final == "last" else self.select
 
     @model_validator(mode="after")
-    def _to_the_end(self) -> "TrainOptions":
+    def _fitting(self) -> "TrainOptions":
+        if self.select == "val_stress" and not self.stress:
+            raise ValueError("select=val_stress: only train.stress=true gives it; add that")
         if self.final == "last" and self.patience is not None:
             raise ValueError(f"patience={self.patience}: nothing is waited for with final=last")
         return self
