@@ -66,23 +66,22 @@ def main() -> None:
     packed, other = told.work / "packed", told.work / "other-device"
     if not packed.exists():
         words = ("pack.size=160", "pack.val=merge_and_cut", "pack.val_fraction=0.1", PATIENT)
-        _rayograph("pack", told.films, packed, *words)
+        rayograph("pack", told.films, packed, *words)
     if not other.exists():
         changed = _changed(told.films, packed, told.work / "changed")
         again = ("pack.size=160", "pack.split=test", "pack.patient_column=patient")
-        _rayograph("pack", changed, other, *again)
+        rayograph("pack", changed, other, *again)
     print("| | test accuracy | AUROC | sensitivity | specificity "
           "| other device: accuracy | AUROC | s |\n" + "| --- " * 8 + "|")  # fmt: skip
     for row in told.rows:
         name = "".join(c if c.isalnum() else "-" for c in row)
         runs = [_trained(told, packed, f"{name}-{seed}", row, seed) for seed in told.seeds]
         values = [(*_judged(run), *_judged(run, other)[:2], seconds) for run, seconds in runs]
-        print(
-            f"| {row} | " + " | ".join(map(_spread, zip(*values, strict=True))) + " |", flush=True
-        )
+        print(f"| {row} | " + " | ".join(map(spread, zip(*values, strict=True))) + " |", flush=True)
 
 
-def _spread(values: tuple[float, ...]) -> str:
+def spread(values: tuple[float, ...]) -> str:
+    """Mean and standard deviation."""
     digits = 0 if values[0] > 1 else 3
     mean = f"{statistics.mean(values):.{digits}f}"
     return mean if len(values) == 1 else f"{mean} ± {statistics.stdev(values):.{digits}f}"
@@ -94,7 +93,7 @@ def _trained(
     """The run of a row and seed, and how long its epochs took together."""
     run = told.work / "runs" / name
     if not (run / "done").exists():
-        _rayograph(
+        rayograph(
             "train", "job/presets/pneumonia.yaml", f"data.uri={packed}", f"run.name={name}",
             f"run.storage={run.parent}", f"train.seed={seed}", *told.options, *ROWS[row],
         )  # fmt: skip
@@ -107,7 +106,7 @@ def _judged(run: Path, data: Path | None = None) -> tuple[float, float, float, f
     """Accuracy, AUROC, sensitivity, specificity, all but AUROC at the likelier class."""
     kept = run / f"judged-{data.name if data else 'test'}.json"
     if not kept.exists():
-        found = _rayograph("evaluate", run, "--json", *(() if data is None else ("--data", data)))
+        found = rayograph("evaluate", run, "--json", *(() if data is None else ("--data", data)))
         kept.write_text(found)
     found = json.loads(kept.read_text())["metrics"]
     names = ("accuracy", "auroc", "sensitivity", "specificity")
@@ -148,7 +147,8 @@ def _as_of_another_device(film: Image.Image) -> Image.Image:
     return Image.fromarray(found.round().clip(0, 255).astype(np.uint8))
 
 
-def _rayograph(command: str, *words: Any) -> str:
+def rayograph(command: str, *words: Any) -> str:
+    """What the command printed; how long it took goes to standard error."""
     began = time.monotonic()
     told = [sys.executable, "-m", "rayograph", command, *map(str, words)]
     done = subprocess.run(told, stdout=subprocess.PIPE, text=True, check=True)

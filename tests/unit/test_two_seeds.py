@@ -32,6 +32,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[RunFolder]:
     """One recipe with two seeds."""
     folder = tmp_path_factory.mktemp("compare")
     phantom.write(folder / "films", 120, seed=4, size=32)
+    for film in (folder / "films" / "train").glob("*/p00000_1.png"):  # a patient of two splits
+        again = folder / "films" / "test" / film.parent.name / "p00000_4.png"
+        again.write_bytes(film.read_bytes())
     data = packing(folder / "films", folder / "packed", OPTIONS)
     words = [f"data.uri={data.uri}", f"run.storage={folder / 'runs'}", *SMALL]
     return [
@@ -106,3 +109,5 @@ def test_a_column_to_judge_parts_by_must_be_there(runs: list[RunFolder]) -> None
         evaluation.evaluate(model, None, "test", evaluation.How(by=("ward",)))
     found = evaluation.evaluate(model, None, "test", evaluation.How(by=("label",)))
     assert set(found.subgroups["label"].parts) == set(found.classes)
+    known = found.subgroups["patient_in_training"].parts
+    assert {name: part.films for name, part in known.items()} == {"no": found.films - 1, "yes": 1}

@@ -16,7 +16,10 @@ from rayograph.task.estimate import Estimate, Judgement
 from rayograph.task.labels import Labels
 from rayograph.task.operating import OperatingPoints
 
-COLUMNS = ("sex", "age", "view", "manufacturer", "modality")  # judged by, where they are known
+KNOWN_PATIENT = "patient_in_training"  # whether a test film's patient is; of a source's own splits
+COLUMNS = (  # judged by, where they are known
+    "sex", "age", "view", "manufacturer", "modality", KNOWN_PATIENT,
+)  # fmt: skip
 BANDS = (0, 18, 40, 60, 80)  # years, each from this age on
 MOST = 12  # values of a column that is judged by
 FEWEST = 10  # samples of a part that has intervals, and is compared
