@@ -188,7 +188,8 @@ class Case:
     @property
     def epochs(self) -> int:
         """By the number of training samples."""
-        return next(count for most, count in LINES.epochs if self.films <= most)
+        fewest = LINES.epochs[-1][1]  # for whatever is more
+        return next((count for most, count in LINES.epochs if self.films <= most), fewest)
 
     @property
     def rate(self) -> float:
