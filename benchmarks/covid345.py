@@ -14,7 +14,6 @@ import argparse
 import csv
 import hashlib
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +24,12 @@ from scipy.stats import t
 from sklearn.metrics import roc_auc_score
 
 from benchmarks.ablation import rayograph, spread
+from benchmarks.suspects import PATIENT
 
 DRAWN = (
     ("train", "pneumonia", 149), ("train", "normal", 110),
     ("test", "pneumonia", 46), ("test", "normal", 40),
 )  # fmt: skip
-PATIENT = re.compile(r"person\d+|(?:NORMAL2-)?IM-\d+")
 PRESETS = ("covid345", "covid345-strong")
 RESAMPLES = 2000
 

@@ -36,6 +36,10 @@ def test_a_cross_validation_is_a_sweep_whose_models_are_judged_together(tmp_path
     assert (told["models"], told["epoch"]) == (2, None)
     assert told["films"] == data.split("test").rows
     assert told["metrics"]["auroc"]["value"] > 0.8
+    out = tmp_path / "predicted.csv"
+    done = rayograph("predict", found["sweep"], str(tmp_path / "t.csv"), str(out))
+    assert done.returncode == 0, done.stderr
+    assert len(out.read_text().splitlines()) == len((tmp_path / "t.csv").read_text().splitlines())
     refused = rayograph("evaluate", found["sweep"], "--split", "val")
     assert refused.returncode == 2
     assert "each model has another val split" in refused.stderr

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -116,7 +117,7 @@ def test_parts_are_taken_again_only_of_the_same_model_and_the_same_films(
     time.sleep(0.05)  # the disk's clock ticks
     first = list(map(predictor, cut(predictor, originals, folder)))
     assert done(predictor, originals) == [True, True]
-    other = Predictor((model,), "another", predictor.data)
+    other = replace(predictor, digest="another")
     assert done(other, originals) == [False, False]
     assert done(predictor, [*originals[1:], originals[0]]) == [False, False]
 

@@ -12,7 +12,7 @@ from sklearn.metrics import roc_auc_score
 from rayograph import storage
 from rayograph.config import PackOptions, RunConfig, SourceOptions
 from rayograph.errors import UserError
-from rayograph.evaluate import evaluation
+from rayograph.evaluate import ensemble, evaluation
 from rayograph.evaluate.predict.parts import predict
 from rayograph.pack import phantom
 from rayograph.pack.mapper import one_by_one
@@ -101,6 +101,14 @@ def test_two_seeds_judge_together_by_their_mean_probability(
     refused = rayograph("predict", first, films, str(tmp_path / "t.csv"), "--with", f"{first}/best")
     assert refused.returncode == 2
     assert "it would count twice" in refused.stderr
+
+
+def test_models_of_two_datasets_do_not_judge_together(runs: list[RunFolder]) -> None:
+    known = [cards.read(run.best_model) for run in runs]
+    assert ensemble.card(known, ["a", "b"]).fingerprint == known[0].fingerprint
+    known[1] = known[1].model_copy(update={"fingerprint": "0" * 64})
+    with pytest.raises(UserError, match=r"b: was trained on .* seeds or folds of one dataset"):
+        ensemble.card(known, ["a", "b"])
 
 
 def test_a_column_to_judge_parts_by_must_be_there(runs: list[RunFolder]) -> None:

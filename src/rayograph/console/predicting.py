@@ -34,14 +34,13 @@ def predict(
     from rayograph.evaluate.predict.parts import Predictor, cut, places
     from rayograph.evaluate.predict.rows import counts as counted
     from rayograph.pack import sources
-    from rayograph.runs import card as cards
 
     options = PredictConfig.load(None, overrides or []).pack
     table.form(out)
     models, out = models_of([model, *(also or [])]), storage.absolute(out)
     storage.exists(out)  # a bucket that is not there is told now, not after the films
-    originals = sources.unlabelled(source, cards.read(models[0]).recipe, options)
     predictor, folder = Predictor.of(models), f"{out}.parts"
+    originals = sources.unlabelled(source, predictor.card.recipe, options)
     parts = cut(predictor, originals, folder)
     done = sum(len(part.originals) for part in parts if part.done)
     if done:

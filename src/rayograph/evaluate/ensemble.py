@@ -18,11 +18,14 @@ Floats = npt.NDArray[np.float64]
 
 
 def card(cards: Sequence[ModelCard], names: Sequence[str]) -> ModelCard:
-    """What is true of all of them; `UserError`, by their `names`, where their datasets differ.
+    """What is true of all of them, of one model its own card.
 
-    So none has been trained on what another one is judged by.
+    Raises `UserError`, by their `names`, where their datasets differ: so none has been trained on
+    what another one is judged by.
     """
     first = cards[0]
+    if len(cards) == 1:
+        return first
     for other, name in zip(cards, names, strict=True):
         if other.fingerprint != first.fingerprint:
             raise UserError(

@@ -19,14 +19,12 @@ from rayograph.evaluate import mapping as mappings
 from rayograph.evaluate.inference import Inference, Logits
 from rayograph.evaluate.mapping import Asked
 from rayograph.evaluate.model import LoadedModel, load
-from rayograph.evaluate.overlap import overlap
+from rayograph.evaluate.overlap import known_patients, overlap
 from rayograph.runs.card import MODEL, ModelCard
 from rayograph.runs.evaluations import Evaluation
 from rayograph.task import Labels, Task
 from rayograph.task.calibration import calibrated
 from rayograph.task.subgroups import COLUMNS, KNOWN_PATIENT, Subgroups, subgroups
-
-CROSSING = "patient_in_two_splits"  # a finding of `pack`
 
 
 @dataclass(frozen=True)
@@ -231,22 +229,8 @@ def _predictions(
         column = pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), outputs)
         films = films.append_column(name, column)
     own = dataset.manifest.fingerprint == card.fingerprint
-    known = _known_patients(dataset, films) if own and split == "test" else None
+    known = known_patients(dataset, films) if own and split == "test" else None
     if known is not None:
         films = films.append_column(KNOWN_PATIENT, known)
     said = {"task": card.task, "classes": json.dumps(card.classes)}
     return films.replace_schema_metadata(said)
-
-
-def _known_patients(dataset: Dataset, films: Any) -> Any:
-    """`yes` or `no` for each film: whether training and validation have its patient, too.
-
-    None where no patient is in two splits, which only a source's own splits have.
-    """
-    if all(each.kind != CROSSING for each in dataset.manifest.findings):
-        return None
-    others = [name for name in ("train", "val") if name in dataset.splits]
-    tables = [index.read(dataset, name).column("patient_id").to_pylist() for name in others]
-    known = set().union(*tables)
-    own = films.column("patient_id").to_pylist()
-    return pa.array(["yes" if patient in known else "no" for patient in own])

@@ -11,6 +11,8 @@ from rayograph.errors import Failure, UserError, one_line
 from rayograph.runs.card import ModelCard
 from rayograph.runs.evaluations import Overlap
 
+CROSSING = "patient_in_two_splits"  # a finding of `pack`
+
 
 def overlap(card: ModelCard, dataset: Dataset, split: str, films: Any) -> Overlap | None:
     """What judged films share with the training and validation films of a model, if it is known.
@@ -34,6 +36,21 @@ def overlap(card: ModelCard, dataset: Dataset, split: str, films: Any) -> Overla
 
     patients = len(set(shared("patient_id"))) if _identified(trained, dataset) else None
     return Overlap(len(shared("sha256")), patients)
+
+
+def known_patients(dataset: Dataset, films: Any) -> Any:
+    """`yes` or `no` for each film: whether training or validation has its patient, too.
+
+    None where no patient is in two splits, as only a source's own splits have them.
+    """
+    if all(each.kind != CROSSING for each in dataset.manifest.findings):
+        return None
+    others = [name for name in ("train", "val") if name in dataset.splits]
+    known = {
+        p for name in others for p in index.read(dataset, name).column("patient_id").to_pylist()
+    }
+    own = films.column("patient_id").to_pylist()
+    return pa.array(["yes" if patient in known else "no" for patient in own])
 
 
 def trained_on(card: ModelCard) -> Dataset:

@@ -65,8 +65,12 @@ def parse(metadata: Mapping[str, str], place: str) -> ModelCard:
 
 
 def read(uri: str) -> ModelCard:
-    """The card of the model file at `uri`, from its header alone."""
-    data = storage.fetch(uri)
+    """The card of the model file at `uri`."""
+    return of(storage.fetch(uri), uri)
+
+
+def of(data: bytes, uri: str) -> ModelCard:
+    """The card of a model file's bytes, which lay at `uri`, from its header alone."""
     try:
         length = int.from_bytes(data[:8], "little")
         metadata = json.loads(data[8 : 8 + length])["__metadata__"]

@@ -33,6 +33,7 @@ from rayograph.pack.ahead import AHEAD, ahead, changed
 from rayograph.pack.decode import UnusableError, decode
 from rayograph.pack.mapper import Mapper
 from rayograph.pack.sources import Original
+from rayograph.runs import card as cards
 from rayograph.runs.card import ModelCard
 
 PART = 128  # films that a worker takes at once
@@ -93,14 +94,16 @@ class Predictor:
 
     uris: tuple[str, ...]
     digest: str  # SHA-256
+    card: ModelCard = field(repr=False, compare=False)  # what is true of all
     data: tuple[bytes, ...] = field(repr=False, compare=False)
 
     @classmethod
     def of(cls, uris: Sequence[str]) -> "Predictor":
-        """That of model files."""
+        """That of model files; `UserError` where they do not fit to each other."""
         data = tuple(storage.fetch(uri) for uri in uris)
         digests = [hashlib.sha256(each).hexdigest() for each in data]
-        return cls(tuple(uris), ensemble.digest(digests), data)
+        known = [cards.of(each, uri) for each, uri in zip(data, uris, strict=True)]
+        return cls(tuple(uris), ensemble.digest(digests), ensemble.card(known, uris), data)
 
     def __call__(self, part: PredictionPart) -> Any:
         """The rows of a part, a `pyarrow.Table`: those that were kept, or predicted now."""
@@ -110,10 +113,10 @@ class Predictor:
         with _loading:
             tools = _tools(self)
         began, unread = time.time(), [0]
-        chunks = _chunks(part.originals, tools, unread)
+        chunks = _chunks(part.originals, tools.decoders, self.card.recipe, unread)
         with _one_thread():
             rows = pa.concat_tables(
-                [predict_chunk(tools.models, tools.card, chunk) for chunk in chunks]
+                [predict_chunk(tools.models, self.card, chunk) for chunk in chunks]
             )
         if part.place is not None:
             storage.write(part.place, _packed(rows, began, unread[0]))
@@ -121,10 +124,9 @@ class Predictor:
 
 
 class _Tools(NamedTuple):
-    """A worker's models, what is true of all, and the threads that decode beside them."""
+    """A worker's models, and the threads that decode beside them."""
 
     models: tuple[LoadedModel, ...]
-    card: ModelCard
     decoders: ThreadPoolExecutor
 
 
@@ -134,10 +136,7 @@ def _tools(predictor: Predictor) -> _Tools:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     pairs = zip(predictor.data, predictor.uris, strict=True)
     models = tuple(parse(data, uri, device) for data, uri in pairs)
-    card = models[0].card
-    if len(models) > 1:
-        card = ensemble.card([model.card for model in models], predictor.uris)
-    return _Tools(models, card, ThreadPoolExecutor(torch.get_num_threads(), "decode"))
+    return _Tools(models, ThreadPoolExecutor(torch.get_num_threads(), "decode"))
 
 
 @contextmanager
@@ -152,10 +151,10 @@ def _one_thread() -> Iterator[None]:
 
 
 def _chunks(
-    originals: Sequence[Original], tools: _Tools, unread: list[int]
+    originals: Sequence[Original], decoders: ThreadPoolExecutor, recipe: Recipe, unread: list[int]
 ) -> Iterator[PredictionChunk]:
     """The originals decoded, a forward pass each; counts those that cannot be read."""
-    found = _decoded(originals, tools, unread)
+    found = _decoded(originals, decoders, recipe, unread)
     for start in range(0, len(originals), BATCH):
         own = originals[start : start + BATCH]
         samples, errors = list[Samples](), list[str | None]()
@@ -167,13 +166,13 @@ def _chunks(
 
 
 def _decoded(
-    originals: Sequence[Original], tools: _Tools, unread: list[int]
+    originals: Sequence[Original], decoders: ThreadPoolExecutor, recipe: Recipe, unread: list[int]
 ) -> Iterator[Samples | str]:
     """Each original's sample, or why there is none; few are held."""
     waiting = deque[Any]()
     for _, read in ahead(originals):
         unread[0] += isinstance(read, str)
-        waiting.append(tools.decoders.submit(_sample, read, tools.card.recipe))
+        waiting.append(decoders.submit(_sample, read, recipe))
         if len(waiting) > AHEAD:
             yield waiting.popleft().result()
     while waiting:
