@@ -1,9 +1,10 @@
 """What each ingredient of the recipe for the paediatric films brings: a row each, over seeds.
 
-    python -m benchmarks.ablation FILMS WORK [--seeds 21 22] [--rows NAME …] [-- KEY=VALUE …]
+    python -m benchmarks.ablation FILMS WORK [--seeds 21 22] [--rows NAME …]
+        [--options KEY=VALUE …]
 
-FILMS is the folder of the public paediatric films. The preset `pneumonia`, with what stands after
-`--`, is trained once for each row and seed on the official training films less a tenth of the
+FILMS is the folder of the public paediatric films. The preset `pneumonia`, with these options, is
+trained once for each row and seed on the official training films less a tenth of the
 patients. It is judged, always at the likelier class, on the 624 official test films (exploratory:
 each row is a look at them), and on the films of that tenth as another device may have made them:
 an S-shaped tone curve, blur, a black border, noise, 12 % wider. No row is trained on such a curve,
@@ -59,8 +60,8 @@ def main() -> None:
     parser.add_argument("films", type=Path)
     parser.add_argument("work", type=Path)
     parser.add_argument("--seeds", nargs="+", type=int, default=[21, 22])
-    parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS))
-    parser.add_argument("options", nargs="*", help="KEY=VALUE of every row")
+    parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS), metavar="NAME")
+    parser.add_argument("--options", nargs="+", default=[], metavar="KEY=VALUE")
     told = parser.parse_args()
     told.work.mkdir(parents=True, exist_ok=True)
     packed, other = told.work / "packed", told.work / "other-device"
