@@ -5,7 +5,7 @@
 
 FILMS is the folder of the public paediatric films. The preset `pneumonia`, with these options, is
 trained once for each row and seed on the official training films less a tenth of the
-patients. It is judged, always at the likelier class, on the 624 official test films (exploratory:
+patients, under torchrun. It is judged, always at the likelier class, on the 624 official test films (exploratory:
 each row is a look at them), and on the films of that tenth as another device may have made them:
 an S-shaped tone curve, blur, a black border, noise, 12 % wider. No row is trained on such a curve,
 border, or noise but the one that says so. What is in WORK is not done again.
@@ -94,9 +94,10 @@ def _trained(
     """The run of a row and seed, and how long its epochs took together."""
     run = told.work / "runs" / name
     if not (run / "done").exists():
-        rayograph(
-            "train", "job/presets/pneumonia.yaml", f"data.uri={packed}", f"run.name={name}",
-            f"run.storage={run.parent}", f"train.seed={seed}", *told.options, *ROWS[row],
+        _run(
+            "torch.distributed.run", "--standalone", "--nproc-per-node", "1", "job/train.py",
+            "pneumonia", f"data.uri={packed}", f"run.name={name}", f"run.storage={run.parent}",
+            f"train.seed={seed}", *told.options, *ROWS[row],
         )  # fmt: skip
         (run / "done").touch()
     lines = (run / "history.jsonl").read_text().splitlines()
@@ -149,11 +150,16 @@ def _as_of_another_device(film: Image.Image) -> Image.Image:
 
 
 def rayograph(command: str, *words: Any) -> str:
-    """What the command printed; how long it took goes to standard error."""
+    """What the command printed."""
+    return _run("rayograph", command, *words)
+
+
+def _run(module: str, *words: Any) -> str:
+    """What the module printed; how long it took goes to standard error."""
     began = time.monotonic()
-    told = [sys.executable, "-m", "rayograph", command, *map(str, words)]
+    told = [sys.executable, "-m", module, *map(str, words)]
     done = subprocess.run(told, stdout=subprocess.PIPE, text=True, check=True)
-    print(f"{time.monotonic() - began:.0f} s: {command} {words[0]}", file=sys.stderr, flush=True)
+    print(f"{time.monotonic() - began:.0f} s: {' '.join(told[3:])}", file=sys.stderr, flush=True)
     return done.stdout
 
 

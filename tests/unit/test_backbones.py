@@ -1,6 +1,7 @@
 """Backbones by timm, real ImageNet weights, and weights whose tensors have other names."""
 
 import importlib.util
+import math
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,18 @@ def test_real_weights_of_other_names_are_taken_in_their_order_and_name_photograp
     assert torch.equal(
         other.state_dict()["conv_stem.weight"], model.state_dict()["conv_stem.weight"]
     )
+
+
+@pytest.mark.parametrize("name", ["timm/tf_efficientnet_lite0", "timm/convnext_atto", "resnet18"])
+def test_a_new_head_knows_nothing_and_says_so(name: str) -> None:
+    """Its first loss is nearly log 2; with timm's own head of an EfficientNet it is 2 to 4."""
+    weights = str(imagenet()) if "lite0" in name else None
+    torch.manual_seed(0)
+    model = build.build(ModelOptions(name=name, weights=weights), FILM, 2).eval()
+    with torch.inference_mode():
+        logits = model(torch.randn(8, *FILM))
+    loss = torch.nn.functional.cross_entropy(logits, torch.arange(8) % 2)
+    assert abs(float(loss) - math.log(2)) < 0.3
 
 
 def test_tensors_of_another_shape_are_not_taken_by_their_order(tmp_path: Path) -> None:

@@ -112,7 +112,7 @@ def test_every_dataset_gets_a_preset_that_reads_as_its_config(
     assert 2 * workers <= train.batch_size <= facts.train.films
     assert not asked.workers or workers == asked.workers
     assert (train.final == "last") == (train.patience is None)
-    assert config.data.image_size <= max(facts.side, 128)
+    assert facts.table or config.data.image_size <= max(facts.side, 16)
     assert facts.table == (config.model.name == "mlp")
     if config.model.weights:
         assert config.model.norm == "batch"
@@ -172,7 +172,7 @@ def chosen_for(
 
 def test_what_an_expert_would_look_at() -> None:
     found = chosen_for(facts_of([1147, 3304]))  # the paediatric films
-    assert (found.data.image_size, found.data.normalize) == (128, "film")
+    assert (found.data.image_size, found.data.normalize) == (80, "film")
     assert (found.augment.area, found.augment.gamma) == ((0.35, 1.0), 1.7)
     assert (found.train.epochs, found.train.batch_size, found.train.final) == (20, 64, "last")
     assert (found.train.class_weights, found.optim.weight_decay) == ("balanced", 0.05)

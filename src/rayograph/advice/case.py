@@ -179,11 +179,9 @@ class Case:
 
     @property
     def image_size(self) -> int:
-        """A multiple of 32 pixels, of 16 below 64, that the crops at evaluation have."""
+        """A multiple of 16 pixels that the crops at evaluation have."""
         most = LINES.gpu_pixels if self.gpus else LINES.cpu_pixels
-        side = min(int(LINES.crop * self.facts.side), most)
-        step = 32 if side >= 64 else 16
-        return max(step, side // step * step)
+        return max(16, min(int(LINES.crop * self.facts.side), most) // 16 * 16)
 
     @property
     def epochs(self) -> int:
