@@ -4,11 +4,11 @@
         [--options KEY=VALUE …]
 
 FILMS is the folder of the public paediatric films. The preset `pneumonia`, with these options, is
-trained once for each row and seed on the official training films less a tenth of the
-patients, under torchrun. It is judged, always at the likelier class, on the 624 official test films (exploratory:
-each row is a look at them), and on the films of that tenth as another device may have made them:
-an S-shaped tone curve, blur, a black border, noise, 12 % wider. No row is trained on such a curve,
-border, or noise but the one that says so. What is in WORK is not done again.
+trained once for each row and seed, under torchrun, on the official training films less a tenth of
+the patients. It is judged, always at the likelier class, on the 624 official test films
+(exploratory: each row is a look at them), and on the films of that tenth as another device may have
+made them: an S-shaped tone curve, blur, a black border, noise, 12 % wider. No row is trained on
+such a curve, border, or noise but the one that says so. What is in WORK is not done again.
 """
 
 import argparse
