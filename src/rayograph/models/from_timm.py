@@ -97,10 +97,10 @@ def _make(options: ModelOptions, shape: tuple[int, ...], outputs: int, family: F
     )
     last = model.get_submodule(family.classifier)
     if not isinstance(last, nn.Linear):
-        raise UserError(f"model.name={options.name}: its last layer is not linear; use another")
-    # A head of ours: its dropout is on where timm's is off, above a backbone that is frozen; and its
-    # first weights are small. Those that timm gives an EfficientNet reach 0.7 for two classes: the
-    # first loss is 4, not 0.7, and what the weights from elsewhere know is soon lost.
+        raise UserError(f"model.name={options.name}: its last layer is not linear; use another one")
+    # A head of ours: its dropout is on where timm's is off, above a backbone that is frozen, and
+    # its first weights are small. Those that timm gives an EfficientNet reach 0.7 for two classes:
+    # the first loss is 4, not 0.7, and what the weights from elsewhere know is soon lost.
     model.set_submodule(family.classifier, Head(last.in_features, outputs, options.dropout))
     if options.norm == "group":
         for name, module in list(model.named_modules()):
