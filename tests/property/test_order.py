@@ -8,6 +8,7 @@ from rayograph.data import order
 
 FINGERPRINT = "5eed" * 16
 GOLDEN_LANES = [3214, 4217, 28, 2805, 2434, 4018]
+GOLDEN_GROUPS = [3082, 1829, 3300, 2791, 1209, 2446]
 GOLDEN_SMALL = [143, 51, 196, 125, 117, 103]
 rows = st.lists(st.integers(1, 128), min_size=1, max_size=150).map(np.array)
 
@@ -59,6 +60,31 @@ def test_a_worker_reads_its_own_part_of_the_record_batches(batch_rows, world):
     assert total <= len(batch_rows) + world - 1  # a neighbour shares one at each boundary
 
 
+@given(st.integers(512, 2600), st.integers(0, 2**32 - 1))
+@settings(max_examples=20)
+def test_neighbours_stay_together_in_their_order(batches, seed):
+    batch_rows = np.random.default_rng(seed).integers(1, 4, batches)
+    plan = order.plan(batch_rows, 60, FINGERPRINT, seed, epoch=0)
+    number = np.repeat(np.arange(batches), batch_rows)[plan.sequence]
+    visits = number[np.flatnonzero(np.diff(number, prepend=-1))]
+    size = order.group(batches)
+    assert size == min(8, batches // 256)
+    assert len(visits) == batches, "a record batch is gone through once"
+    first = visits[visits % size == 0]
+    assert (visits == np.concatenate([np.arange(f, min(f + size, batches)) for f in first])).all()
+    assert (first != np.sort(first)).any(), "the groups are shuffled"
+
+
+@given(rows, st.integers(1, 70), st.integers(0, 3))
+@settings(max_examples=60)
+def test_the_rows_of_a_worker_are_those_of_its_steps(batch_rows, world, extra):
+    plan = make(batch_rows, 2 * world + extra)
+    rank, start = world // 2, plan.steps // 3
+    steps = range(start, plan.steps)
+    own = [plan.batch(s)[plan.share(s, rank, world)] for s in steps]
+    assert sorted(plan.rows(rank, world, start)) == sorted(np.concatenate(own))
+
+
 def test_epochs_seeds_and_datasets_have_orders_of_their_own():
     batch_rows = np.full(70, 64)
     first = make(batch_rows, 60).batch(0)
@@ -72,6 +98,7 @@ def test_the_order_of_a_seed_never_changes():
     """A new release must resume an old run: these figures are part of the format."""
     assert make(np.full(70, 64), 60).batch(3)[:6].tolist() == GOLDEN_LANES
     assert make(np.full(14, 16), 60).batch(3)[:6].tolist() == GOLDEN_SMALL
+    assert make(np.full(600, 8), 60).batch(3)[:6].tolist() == GOLDEN_GROUPS
 
 
 def test_220_films_at_60_are_four_batches_of_55():

@@ -2,11 +2,13 @@
 
 An epoch of n films is ceil(n / batch_size) batches whose sizes differ by at most one, and the
 global batches are the same for every number of workers. From 64 record batches up there are 64
-lanes: the epoch's shuffled record batches are laid end to end and cut into 64 lanes of equal
-length, and a batch takes its films from the lanes in turn. A worker owns neighbouring lanes, so it
-reads its own part of the bytes and at most one record batch at each end of it together with a
-neighbour. Lanes take their turns in the order of a lattice, so that a batch is spread nearly evenly
-over the workers. Smaller datasets have one lane, a plain shuffle of the films, dealt round robin.
+lanes: the record batches are shuffled in groups of neighbours, which one request can read (8 at
+most, and as many as leave a lane 4 groups), laid end to end, and cut into 64 lanes of equal length;
+the films of each are shuffled, and a batch takes its films from the lanes in turn. A worker owns
+neighbouring lanes, so it reads its own part of the bytes and at most one record batch at each end
+of it together with a neighbour. Lanes take their turns in the order of a lattice, so that a batch
+is spread nearly evenly over the workers. Smaller datasets have one lane, a plain shuffle of the
+films, dealt round robin.
 
 Any step is found without looking at those before it.
 """
@@ -20,6 +22,7 @@ import numpy.typing as npt
 Ints = npt.NDArray[np.int64]
 
 LANES = 64
+GROUP = 8  # record batches, of some 1 MiB each, that one request may bring
 STRIDE = (
     41  # lanes take turns 41 apart (mod 64), near 64 / golden ratio: see the tests for how even
 )
@@ -45,13 +48,20 @@ class Plan:
 
     def batch(self, step: int) -> Ints:
         """The stored rows of the global batch of `step`, in its order."""
-        position = self._positions(step)
-        places: Ints = self._starts[self._lane(position)] + position // self.lanes
-        return self.sequence[places]
+        return self._rows(self._positions(step))
+
+    def rows(self, rank: int, world: int, start: int = 0) -> Ints:
+        """The stored rows of all films of `rank` from the step `start` on."""
+        position = np.arange(self.films * start // self.steps, self.films, dtype=np.int64)
+        return self._rows(position[self._owner(position, world) == rank])
 
     def share(self, step: int, rank: int, world: int) -> Ints:
         """Which films of that batch, as indices into it, belong to `rank` of `world` workers."""
         return np.flatnonzero(self._owner(self._positions(step), world) == rank)
+
+    def _rows(self, position: Ints) -> Ints:
+        places: Ints = self._starts[self._lane(position)] + position // self.lanes
+        return self.sequence[places]
 
     def _positions(self, step: int) -> Ints:
         if not 0 <= step < self.steps:
@@ -80,14 +90,22 @@ class Plan:
         return first + position // self.lanes % ranks
 
 
+def group(batches: int) -> int:
+    """How many neighbouring record batches of a split stay together."""
+    return max(1, min(GROUP, batches // (4 * LANES)))
+
+
 def plan(batch_rows: Ints, batch_size: int, fingerprint: str, seed: int, epoch: int) -> Plan:
     """The order of one epoch over a split whose record batches have `batch_rows` rows each."""
-    films = int(batch_rows.sum())
+    films, batches = int(batch_rows.sum()), len(batch_rows)
     keys = _random(films, fingerprint, seed, epoch, stream=0)
-    if len(batch_rows) < LANES:
+    if batches < LANES:
         return Plan(np.argsort(keys, kind="stable"), 1, batch_size)
-    turn = _random(len(batch_rows), fingerprint, seed, epoch, stream=1)
-    sequence = np.lexsort((keys, np.repeat(turn, batch_rows)))  # batches shuffled, films in each
+    groups = np.arange(batches) // group(batches)
+    turn = _random(int(groups[-1]) + 1, fingerprint, seed, epoch, stream=1)[groups]
+    place = np.empty(batches, np.int64)
+    place[np.argsort(turn, kind="stable")] = np.arange(batches)
+    sequence = np.lexsort((keys, np.repeat(place, batch_rows)))  # of each record batch shuffled
     return Plan(sequence, LANES, batch_size)
 
 

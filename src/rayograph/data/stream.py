@@ -2,7 +2,8 @@
 
 The thread that asks for batches decides everything (what is fetched next, what is kept, which slot
 is filled); others fetch and decode. Nothing runs ahead of it by more than `HELD` record batches and
-the ring, so a slow consumer slows the rest. Where each number comes from: docs/performance.md.
+the ring, so a slow consumer slows the rest. A request brings as many neighbours as there is room
+for: with fewer lanes, more. Where each number comes from: docs/performance.md.
 """
 
 from collections import Counter, OrderedDict, deque
@@ -19,13 +20,14 @@ import torch
 from rayograph.data.dataset import Dataset
 from rayograph.data.fetch import FETCHES, Content, fetcher
 from rayograph.data.inputs import Samples
-from rayograph.data.order import LANES, Plan
+from rayograph.data.order import LANES, Plan, group
 from rayograph.task import Labels
 
 Ints = npt.NDArray[np.int64]
 T = TypeVar("T")
 
-HELD = LANES + 2 * FETCHES  # record batches in memory or coming; more only where a step needs them
+IN_LANES = LANES * 3 // 2  # record batches that wait for their turn: of what a request brings, half
+HELD = IN_LANES + 2 * FETCHES  # in memory or coming; more only where a step needs them
 FARTHEST = 64  # steps that are planned, at most
 READY = 1  # step that is filled, beside those in the decoding threads' hands
 SPARE = 4  # samples that a slot has room for beyond those of its first step
@@ -82,7 +84,8 @@ def training(
             yield batch[share], (share, len(batch))
 
     with ExitStack() as stack:
-        reader = _Reader[tuple[Ints, int]](dataset, split, stack, threads, pin)
+        own, lanes = plan.rows(rank, world, start), -(-plan.lanes // world)
+        reader = _Reader[tuple[Ints, int]](dataset, split, stack, own, lanes, threads, pin)
         for step, filled in reader.read(shares()):
             share, size = step.extra
             yield Batch(filled.inputs, filled.labels, step.rows, share, size)
@@ -98,14 +101,14 @@ def stored(
     """
     rows_of = dataset.split(split).batch_rows
     first = np.cumsum(rows_of) - rows_of
-
-    def batches() -> Iterator[tuple[Ints, None]]:
-        for number in range(rank, len(rows_of), world):
-            yield np.arange(first[number], first[number] + rows_of[number]), None
-
+    batches = [
+        np.arange(first[number], first[number] + rows_of[number])
+        for number in range(rank, len(rows_of), world)
+    ]
     with ExitStack() as stack:
-        reader = _Reader[None](dataset, split, stack, threads, pin=False)
-        for step, filled in reader.read(batches()):
+        own = np.concatenate([np.empty(0, np.int64), *batches])
+        reader = _Reader[None](dataset, split, stack, own, 1, threads, pin=False)
+        for step, filled in reader.read((rows, None) for rows in batches):
             (content,) = filled.contents.values()
             yield StoredBatch(filled.inputs, filled.labels, step.rows, content.ids())
 
@@ -137,12 +140,23 @@ class _Reader(Generic[T]):
     """Delivers the samples of one step after the other."""
 
     def __init__(
-        self, dataset: Dataset, split: str, stack: ExitStack, threads: int, pin: bool
+        self,
+        dataset: Dataset,
+        split: str,
+        stack: ExitStack,
+        own: Ints,  # rows of all steps, in any order
+        lanes: int,  # that the steps take samples from in turn
+        threads: int,
+        pin: bool,
     ) -> None:
         rows_of = dataset.split(split).batch_rows
         self._number = np.repeat(np.arange(len(rows_of)), rows_of)  # of each row's record batch
         self._first = np.cumsum(rows_of) - rows_of
-        self._left = rows_of.tolist()  # samples of each record batch still to come
+        left = np.bincount(self._number[own], minlength=len(rows_of))
+        self._left = left.tolist()  # samples of each record batch still to come
+        self._group = group(len(rows_of))
+        self._most = max(n for n in (1, 2, 4, 8) if lanes * (n + 1) <= 2 * IN_LANES)  # a request's
+        self._alone: frozenset[int] | None = None  # the first step's, lest it wait for more
         self._inputs = dataset.inputs
         self._classes = len(dataset.manifest.classes)
         self._pin = pin
@@ -186,6 +200,8 @@ class _Reader(Generic[T]):
                 return
             rows, extra = found
             step = _Step(rows, self._number[rows], extra)
+            if self._alone is None:
+                self._alone = frozenset(step.uses())
             for number in step.uses():
                 if not self._needed[number] and number not in self._fetch:
                     self._wanted.append(number)
@@ -194,11 +210,27 @@ class _Reader(Generic[T]):
             planned.append(step)
 
     def _ask(self, number: int) -> None:
-        """Fetch what a step needs and nobody asked for, if need be in the place of an idle one."""
+        """Fetch what a step needs and nobody asked for, if need be in the place of idle ones."""
         if self._needed[number] and number not in self._fetch:
-            if len(self._fetch) >= HELD and self._idle:
+            numbers = self._neighbours(number)
+            while self._idle and len(self._fetch) + len(numbers) > HELD:
                 self._fetch.drop(self._idle.popitem(last=False)[0])
-            self._fetch.ask(number)
+            self._fetch.ask(numbers[: max(1, HELD - len(self._fetch))])
+
+    def _neighbours(self, number: int) -> range:
+        """The record batches to ask for together: those of its group that are still to come.
+
+        Behind the first one they are cut at multiples of `_most`, so that the lanes, which begin
+        anywhere in their groups, do not all ask at the same time.
+        """
+        assert self._alone is not None
+        if number in self._alone:
+            return range(number, number + 1)
+        end = min(number // size * size + size for size in (self._group, self._most))
+        for each in range(number, end):
+            if not self._left[each]:
+                end = each
+        return self._fetch.neighbours(number, end - number)
 
     def _release(self, step: _Step[T], filled: _Filled) -> None:
         """Take a step's slot back, and drop the record batches that are done with."""

@@ -10,6 +10,7 @@ import os
 import socket
 import ssl
 import threading
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import lru_cache
 from urllib.parse import urlsplit
@@ -43,8 +44,10 @@ class Connections:
         self._active: set[socket.socket] = set()
         self._lock = threading.Lock()
 
-    def get(self, url: str, offset: int, into: memoryview) -> int:
-        """Fill `into` with the bytes from `offset`, and return how many the object had there.
+    def get(self, url: str, offset: int, into: Sequence[memoryview]) -> int:
+        """Fill `into`, one after the other, with the bytes from `offset` by one request.
+
+        Returns how many bytes the object had there.
 
         Raises `Refused` for an answer that is neither the bytes nor an error that passes, and
         `OSError` for one that does.
@@ -54,7 +57,7 @@ class Connections:
         host = (parts.scheme, name, port)
         if _proxied(parts.scheme, parts.netloc):
             raise Refused("a proxy stands between this machine and the store")
-        last = offset + len(into) - 1
+        last = offset + sum(map(len, into)) - 1
         request = (
             f"GET {parts.path}?{parts.query} HTTP/1.1\r\nHost: {parts.netloc}\r\n"
             f"Range: bytes={offset}-{last}\r\nAccept-Encoding: identity\r\n\r\n"
@@ -77,7 +80,7 @@ class Connections:
             self._idle.clear()
 
     def _exchange(
-        self, host: Host, connection: socket.socket, request: bytes, into: memoryview
+        self, host: Host, connection: socket.socket, request: bytes, into: Sequence[memoryview]
     ) -> int:
         again = False
         try:
@@ -89,9 +92,13 @@ class Connections:
                 raise Refused(f"the store answered {status}")
             told = fields.get(b"content-length", b"")
             length = int(told) if told.isdigit() else -1
-            if not len(early) <= length <= len(into):
-                raise CutShort(f"the store sends {length} bytes where {len(into)} were asked for")
-            _fill(connection, early, into[:length])
+            wanted = sum(map(len, into))
+            if not len(early) <= length <= wanted:
+                raise CutShort(f"the store sends {length} bytes where {wanted} were asked for")
+            left = length
+            for part in into:
+                early = _fill(connection, early, part[:left])
+                left -= min(len(part), left)
             again = fields.get(b"connection", b"").lower() != b"close"
             return length
         finally:
@@ -154,14 +161,16 @@ def _head(connection: socket.socket) -> tuple[int, dict[bytes, bytes], memoryvie
     )
 
 
-def _fill(connection: socket.socket, early: memoryview, into: memoryview) -> None:
-    into[: len(early)] = early
-    got = len(early)
+def _fill(connection: socket.socket, early: memoryview, into: memoryview) -> memoryview:
+    """Fill `into` with what came early, then with what comes; returns what it has no room for."""
+    got = min(len(early), len(into))
+    into[:got] = early[:got]
     while got < len(into):
         count = connection.recv_into(into[got:])
         if not count:
-            raise CutShort(f"the connection ended after {got} of {len(into)} bytes")
+            raise CutShort(f"the connection ended {len(into) - got} bytes too early")
         got += count
+    return early[got:]
 
 
 def _secure(connection: socket.socket, name: str) -> ssl.SSLSocket:
