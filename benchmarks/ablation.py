@@ -50,7 +50,6 @@ ROWS: dict[str, tuple[str, ...]] = {  # against the recipe, which is the first
     "with erasing": ("augment.erase=0.3",),
     "with flips": ("augment.flip=0.5",),
     "SGD": ("optim.name=sgd", "optim.lr=0.05", "optim.weight_decay=5e-4"),
-    "group norm": ("model.norm=group",),
 }  # fmt: skip
 
 

@@ -18,13 +18,14 @@ import pytest
 
 from benchmarks import made
 from rayograph import storage
-from rayograph.config import PackOptions
+from rayograph.config import PackOptions, RunConfig
 from rayograph.data import order, stream
 from rayograph.data.cache import Cache
 from rayograph.data.dataset import Dataset
 from rayograph.data.inputs.films import FilmInputs
 from rayograph.pack import phantom
 from rayograph.storage.connections import SILENT_S
+from rayograph.train.estimate import estimate
 from tests import faults
 from tests.conftest import REPOSITORY, packing
 from tests.faults import Fault
@@ -112,6 +113,8 @@ def test_a_store_that_is_away_for_a_while_is_waited_for(
 def test_each_worker_fetches_its_part_of_the_bytes(bucket: str) -> None:
     split = Dataset.open(bucket).split("train")
     whole, batches = sum(shard.bytes for shard in split.shards), len(split.batches)
+    words = ["data.image_size=16", "train.batch_size=40", "train.epochs=1", "cluster.workers=4"]
+    told = estimate(RunConfig.load(None, [f"data.uri={bucket}", *words]), Dataset.open(bucket), 0)
     with faults.between(os.environ["AWS_ENDPOINT_URL"]) as proxy:
         for rank in (0, 2):
             proxy.requests.clear()
@@ -120,6 +123,7 @@ def test_each_worker_fetches_its_part_of_the_bytes(bucket: str) -> None:
             bodies = [r for r in proxy.requests if r.path.endswith(".arrows")]
             assert len({(r.path, r.range) for r in bodies}) == len(bodies)  # each but once
             assert len(bodies) < batches / 4 * 0.4, "neighbours come together"
+            assert len(bodies) == pytest.approx(told.bill.requests / 4, rel=0.1)
             edges = 2 / batches  # a record batch at each end is a neighbour's, too
             assert sum(r.sent for r in bodies) < whole * (1 / 4 + edges) + 400 * len(bodies)
 

@@ -83,6 +83,11 @@ def test_workers_read_their_part_of_the_bytes(workers: int, packed: Dataset) -> 
     whole = sum(s.bytes for part in ("train", "val") for s in packed.split(part).shards)
     assert found.bytes_per_worker_and_epoch == pytest.approx(whole / workers, rel=0.1)
     assert "seconds" not in found.to_json()
+    epochs = RunConfig.load(None, SMALL).train.epochs
+    assert found.bill.bytes == workers * epochs * found.bytes_per_worker_and_epoch
+    cached = estimate(RunConfig.load(None, [*words, "data.cache=/tmp/c"]), packed, 0).bill
+    assert 0.9 * whole < cached.bytes <= found.bill.bytes, "each record batch comes once, at least"
+    assert cached.usd_from_another_region == pytest.approx(cached.usd + cached.bytes * 2e-11)
 
 
 def test_activations_grow_with_the_films_of_a_forward_pass(packed: Dataset) -> None:

@@ -174,12 +174,17 @@ def _share(split: "SplitSummary", name: str) -> str:
     return f"{split.labels[name]} ({split.prevalence[name]:.1%}{unknown})"
 
 
-def needs(found: "Needs", workers: int) -> str:
-    """What `train --dry-run` prints."""
+def needs(found: "Needs", workers: int, billed: bool) -> str:
+    """What `train --dry-run` prints, with S3's bill or without."""
     table = _table("what", "")
     table.add_row("films", f"{found.films:,} + {found.validation_films:,} for validation")
     table.add_row("steps", f"{found.steps_per_epoch:,} an epoch, {found.steps:,} in all")
     table.add_row("a worker reads", f"{size(found.bytes_per_worker_and_epoch)} an epoch")
+    if billed:
+        bill = found.bill
+        table.add_row("the store", f"{bill.requests:,} requests, {size(bill.bytes)} in all")
+        table.add_row("at S3's list price", f"{bill.usd:,.2f} USD for the requests")
+        table.add_row("from another region", f"{bill.usd_from_another_region:,.2f} USD")
     table.add_row("a checkpoint", size(found.checkpoint_bytes))
     for name, count in found.memory_per_worker.items():
         table.add_row(f"memory of a worker: {name.replace('_', ' ')}", size(count))

@@ -149,4 +149,6 @@ def _needs(config: RunConfig, films_per_s: float | None, price: float | None, as
         dataset = prepare.dataset(config.model_copy(update={"run": run}))
         check_run(config, dataset)
         found = estimate(config, dataset, done, films_per_s, price)
-    return json.dumps(found.to_json()) if as_json else tables.needs(found, config.cluster.most)
+    if as_json:
+        return json.dumps(found.to_json())
+    return tables.needs(found, config.cluster.most, billed=not storage.is_local(config.data.uri))

@@ -33,6 +33,11 @@ READY = 1  # step that is filled, beside those in the decoding threads' hands
 SPARE = 4  # samples that a slot has room for beyond those of its first step
 
 
+def together(lanes: int) -> int:
+    """How many neighbours, at most, a request brings of each of so many lanes."""
+    return max(n for n in (1, 2, 4, 8) if lanes * (n + 1) <= 2 * IN_LANES)
+
+
 @dataclass(frozen=True)
 class Batch:
     """A worker's share of a global batch; near two samples a worker it may be empty.
@@ -155,7 +160,7 @@ class _Reader(Generic[T]):
         left = np.bincount(self._number[own], minlength=len(rows_of))
         self._left = left.tolist()  # samples of each record batch still to come
         self._group = group(len(rows_of))
-        self._most = max(n for n in (1, 2, 4, 8) if lanes * (n + 1) <= 2 * IN_LANES)  # a request's
+        self._most = together(lanes)
         self._alone: frozenset[int] | None = None  # the first step's, lest it wait for more
         self._inputs = dataset.inputs
         self._classes = len(dataset.manifest.classes)

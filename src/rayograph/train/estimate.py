@@ -9,13 +9,33 @@ import torch
 from torch import nn
 
 from rayograph.config import RunConfig
-from rayograph.data import order, transforms
+from rayograph.data import order, stream, transforms
 from rayograph.data.dataset import Dataset
 from rayograph.data.manifest import Split
 from rayograph.models.build import build
 from rayograph.train import optim
 
 FORWARD = 1 / 3  # of a training step's time; to judge does no more
+GET = 0.0004 / 1000  # USD a request: S3 Standard's list price in US East (N. Virginia), 2026
+MOVED = 0.02 / 1e9  # USD a byte, from there to another region of AWS; inside the region nothing
+
+
+@dataclass(frozen=True)
+class Bill:
+    """What all workers ask of the store in the whole run, and what S3 would charge, in USD.
+
+    Of a run that keeps films on its nodes (`data.cache`) at most: each worker on a node of its own.
+    """
+
+    requests: int
+    bytes: int
+    usd: float
+    usd_from_another_region: float
+
+    @classmethod
+    def of(cls, requests: int, size: int) -> "Bill":
+        """At the list prices above."""
+        return cls(requests, size, requests * GET, requests * GET + size * MOVED)
 
 
 @dataclass(frozen=True)
@@ -28,6 +48,7 @@ class Needs:
     steps_per_epoch: int
     steps: int
     bytes_per_worker_and_epoch: int
+    bill: Bill
     checkpoint_bytes: int
     memory_per_worker: Mapping[str, int]
     seconds: float | None = None
@@ -70,14 +91,18 @@ def estimate(
     judged = (val.rows if val else 0) * (1 + len(stressed)) + sum(each.rows for each in watched)
     work = split.rows + FORWARD * judged * transform.passes
     seconds = films_per_s and work / films_per_s * train.epochs
+    trained_on, judged_on = (
+        _fetched(split, plan, world),
+        [_stored(s, world) for s in (val, *watched)],
+    )
     return Needs(
         epochs_done=done,
         films=split.rows,
         validation_films=val.rows if val else 0,
         steps_per_epoch=plan.steps,
         steps=plan.steps * train.epochs,
-        bytes_per_worker_and_epoch=_fetched(split, plan, world)
-        + sum(_stored(each, world) for each in (val, *watched)),
+        bytes_per_worker_and_epoch=trained_on.bytes + sum(each.bytes for each in judged_on),
+        bill=_bill(config, split, trained_on, judged_on),
         checkpoint_bytes=weights + kept,
         memory_per_worker={
             "model": weights,
@@ -89,20 +114,46 @@ def estimate(
     )
 
 
-def _fetched(split: Split, plan: order.Plan, world: int) -> int:
-    """The bytes of the record batches that rank 0 reads in an epoch."""
-    first = np.cumsum(split.batch_rows) - split.batch_rows
+@dataclass(frozen=True)
+class _Read:
+    """What rank 0 reads in an epoch."""
+
+    batches: int
+    requests: int
+    bytes: int
+
+
+def _fetched(split: Split, plan: order.Plan, world: int) -> _Read:
+    """For training: requests of neighbours, which lanes cut, and of the first step by itself."""
+    count = len(split.batch_rows)
+    rows = plan.rows(0, world)
+    numbers = np.unique(np.repeat(np.arange(count), split.batch_rows)[rows])
     sizes = np.array([batch.bytes for _, batch in split.batches])
-    shares = (plan.batch(step)[plan.share(step, 0, world)] for step in range(plan.steps))
-    numbers = [np.unique(np.searchsorted(first, rows, side="right") - 1) for rows in shares]
-    return int(sizes[np.unique(np.concatenate(numbers))].sum())
+    group, lanes = order.group(count), -(-plan.lanes // world)
+    blocks = np.stack([numbers // group, numbers // stream.together(lanes)])
+    requests = np.unique(blocks, axis=1).shape[1] + lanes + len(plan.share(0, 0, world))
+    return _Read(len(numbers), min(requests, len(numbers)), int(sizes[numbers].sum()))
 
 
-def _stored(split: Split | None, world: int) -> int:
-    """The bytes that rank 0 reads of a split in stored order."""
-    if split is None:
-        return 0
-    return sum(batch.bytes for _, batch in split.batches[::world])
+def _stored(split: Split | None, world: int) -> _Read:
+    """Of a split in stored order, every `world`-th record batch."""
+    own = split.batches[::world] if split else ()
+    return _Read(len(own), len(own), sum(batch.bytes for _, batch in own))
+
+
+def _bill(config: RunConfig, split: Split, trained_on: _Read, judged_on: list[_Read]) -> Bill:
+    """Of all workers and epochs; with a cache each record batch comes to a node once."""
+    epochs, world = config.train.epochs, config.cluster.most
+    if config.data.cache is None:
+        reads = [trained_on, *judged_on]
+        requests = epochs * sum(each.requests for each in reads)
+        size = epochs * sum(each.bytes for each in reads)
+    else:
+        whole = sum(batch.bytes for _, batch in split.batches)
+        requests = min(epochs * trained_on.batches, len(split.batches))
+        requests += sum(each.batches for each in judged_on)
+        size = min(epochs * trained_on.bytes, whole) + sum(each.bytes for each in judged_on)
+    return Bill.of(world * requests, world * size)
 
 
 def _activations(model: nn.Module, shape: tuple[int, ...]) -> int:
