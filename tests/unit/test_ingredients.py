@@ -22,33 +22,16 @@ from rayograph.report.load import report_of
 from rayograph.report.page import render
 from rayograph.runs.folder import RunFolder
 from rayograph.train import checks, losses, optim
-from rayograph.train.average import Average
 from rayograph.train.estimate import estimate
 from tests.conftest import packing
 from tests.unit.test_train import run
 
 ALL = (
-    "train.ema=0.9", "train.stress=true", "train.label_smoothing=0.1", "train.head_epochs=1",
-    "optim.name=sgd", "optim.backbone_lr=0.5", "augment.level=strong", "augment.blur=1",
-    "augment.noise=0.05", "augment.erase=0.5",
+    "train.stress=true", "train.label_smoothing=0.1", "train.head_epochs=1", "optim.name=sgd",
+    "optim.backbone_lr=0.5", "augment.level=strong",
 )  # fmt: skip
 COMMON = ("train.epochs=3", "train.final=last", "checkpoint.keep=all", "optim.lr=1e-3")
 TOLD = ("epoch", "lr", "train_loss", "val_loss", "val_auroc")
-
-
-def test_an_average_forgets_its_first_weights_and_then_by_its_decay() -> None:
-    model = nn.Sequential(nn.Linear(1, 1, bias=False), nn.BatchNorm1d(1))
-    average = Average(model, 0.5)
-    wanted = 0.0
-    for step, value in enumerate((8.0, 4.0, 2.0, 1.0, 3.0, 5.0, 7.0, 9.0, 2.0, 1.0, 1.0)):
-        decay = 0.0 if step == 0 else min(0.5, (1 + step) / (10 + step))
-        wanted = decay * wanted + (1 - decay) * value
-        model[0].weight.data.fill_(value)
-        model[1].running_mean.fill_(-value)
-        average.update(model)
-        assert average.model[0].weight.item() == pytest.approx(wanted)
-        assert average.model[1].running_mean.item() == pytest.approx(-wanted)
-    assert average.updates == 11
 
 
 def test_a_run_with_every_ingredient_goes_on_to_the_bit(packed: Dataset, tmp_path: Path) -> None:
@@ -66,22 +49,18 @@ def test_a_run_with_every_ingredient_goes_on_to_the_bit(packed: Dataset, tmp_pat
 
 
 def judged_as_published(folder: RunFolder, data: Dataset) -> None:
-    """The average and its scores, plain and under stress, are what the run's last row says."""
-    row, place = folder.history()[-1], folder.checkpoints()[3]
+    """Its scores, plain and under stress, are what the run's last row says."""
+    row = folder.history()[-1]
     found = evaluation.evaluate(folder.best_model, None, "val")
     assert found.calibration["before"]["loss"] == pytest.approx(row["val_loss"], abs=1e-5)
-    states = torch.load(f"{place}/state.pt", weights_only=True)
     published = loaded.load(folder.best_model, torch.device("cpu"))
-    own = published.network.state_dict()["features.0.weight"]
     whole, momenta = (
         sum(tensor.nbytes for tensor in tensors)
         for tensors in (published.network.state_dict().values(), published.network.parameters())
     )
     needs = estimate(folder.config(), data, 0, films_per_s=100)
-    assert needs.checkpoint_bytes == 2 * whole + momenta
+    assert needs.checkpoint_bytes == whole + momenta
     assert needs.seconds == pytest.approx(3 * (needs.films + 3 * needs.validation_films) / 100)
-    assert states["updates"] == 3 * row["steps"]
-    assert not torch.equal(states["trained"]["features.0.weight"], own)
     stressed = (
         inference.here(published.network, data, "val", each, published.task.outputs)
         for each in published.transform.stressed()
@@ -91,31 +70,11 @@ def judged_as_published(folder: RunFolder, data: Dataset) -> None:
     ]
     worst = min(score["balanced_accuracy"] for score in scores)
     assert row["val_stress"] == pytest.approx(worst)
-    assert published.card.ema == 0.9
     card = storage.read(f"{folder.uri}/best/MODEL_CARD.md").decode()
-    assert "averaged over steps (0.9)" in card
     assert f"| Score under stress | {worst:.3f} |" in card
     page = render(report_of(folder))
-    assert "Weights averaged over steps, decay 0.9." in page
     assert page.count("Validation score under stress") == 1
     assert page.count("validation score under stress") > 1  # the chart's legend, its description
-
-
-def test_a_run_takes_up_another_ones_weights_with_and_without_an_average(
-    packed: Dataset, tmp_path: Path
-) -> None:
-    """Without one it goes on from the trained weights, to which the moments belong."""
-    words = ("train.epochs=2", "checkpoint.keep=all")
-    plain = run(packed, tmp_path / "a", *words)
-    averaged = run(packed, tmp_path / "b", *words, "train.ema=0.9")
-    start = f"run.start_from={averaged.checkpoints()[1]}"
-    without = run(packed, tmp_path / "c", *words, start)
-    start = f"run.start_from={plain.checkpoints()[1]}"
-    begun = run(packed, tmp_path / "d", *words, start, "train.ema=0.9")
-    rows = [each.history()[1] for each in (plain, averaged, without, begun)]
-    assert len({row["train_loss"] for row in rows}) == 1, "an average changes no training"
-    assert rows[2]["val_loss"] == rows[0]["val_loss"]
-    assert len({row["val_loss"] for row in rows}) == 3
 
 
 def test_records_know_no_stress(tmp_path: Path) -> None:

@@ -61,26 +61,11 @@ class AugmentOptions(Options):
     flip: float = Field(0.0, ge=0, le=1)
     """chance of a left-right flip; note that a heart has a side [probability]"""
 
-    blur: float = Field(0.0, ge=0, le=10)
-    """Gaussian blur, its deviation drawn from 0 to this; helps where other films are less sharp
-    [pixels of what the model sees]"""
-
-    noise: float = Field(0.0, ge=0, le=1)
-    """Gaussian noise, its deviation drawn from 0 to this; helps where other films are noisier
-    [fraction of white]"""
-
-    erase: float = Field(0.0, ge=0, le=1)
-    """chance that a rectangle becomes mean gray (arXiv:1708.04896), lest a model trust in one spot
-    alone [probability]"""
-
-    erase_area: tuple[float, float] = (0.02, 0.2)
-    """part of the film's area that is erased, from and to [fraction]"""
-
     @property
     def still(self) -> bool:
         """Whether films are not changed at all."""
         neutral = AugmentOptions(**NEUTRAL)
-        unused = {"level", "erase_area"} | ({"aspect"} if self.area is None else set())
+        unused = {"level"} | ({"aspect"} if self.area is None else set())
         return self.model_dump(exclude=unused) == neutral.model_dump(exclude=unused)
 
     def own(self) -> dict[str, Any]:
@@ -99,10 +84,6 @@ class AugmentOptions(Options):
     def _ordered(self) -> "AugmentOptions":
         if not 0.1 <= self.scale[0] <= self.scale[1] <= 1.5:
             raise ValueError(f"scale {_span(self.scale)}: must be min ≤ max, both from 0.1 to 1.5")
-        if not 0 < self.erase_area[0] <= self.erase_area[1] <= 0.5:
-            raise ValueError(
-                f"erase_area {_span(self.erase_area)}: must be min ≤ max, above 0, 0.5 at most"
-            )
         if self.area is None:
             return self
         if not 0.05 <= self.area[0] <= self.area[1] <= 1:

@@ -61,11 +61,6 @@ class TrainOptions(Options):
     youden, sensitivity=0.95, specificity=0.95, or cost=10 (what a miss costs, in false
     alarms) [rule]"""
 
-    ema: float | None = Field(None, gt=0, lt=1)
-    """judge and publish an average of the weights over the steps instead of the last step's (EMA),
-    which helps where the learning rate stays high or batches are small; null: none [decay per
-    step]"""
-
     watch: tuple[Literal["test"], ...] = Field((), max_length=1)
     """splits that are judged after every epoch, too, beside the validation films: [test], or none.
     Exploratory: they choose nothing, and each epoch is recorded as a look at them [splits]"""

@@ -79,8 +79,6 @@ def _training(report: RunReport) -> Iterator[str]:
         yield f"{len(report.history)} epochs in batches of {train['batch_size']};"
         yield f"{optim['name']}, learning rate {optim['lr']:g} ({optim['schedule']}),"
         yield f"weight decay {optim['weight_decay']:g}; class weights: {train['class_weights']}."
-        if train.get("ema"):
-            yield f"Weights averaged over steps, decay {train['ema']:g}."
         told = ", ".join(_changes(facts_data.of(report, "augment")))
         yield f"Augmentation: {told or 'none'}."
 
@@ -88,7 +86,6 @@ def _training(report: RunReport) -> Iterator[str]:
 def _changes(augment: Mapping[str, Any]) -> Iterator[str]:
     """The augmentation's options that change a film, and their level."""
     idle = {"scale", "shift"} if augment.get("area") else {"aspect"}
-    idle |= set() if augment.get("erase") else {"erase_area"}
     for name, value in augment.items():
         if value and name not in idle:
             yield f"{name} {_number(value)}"

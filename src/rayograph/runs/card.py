@@ -29,8 +29,7 @@ class ModelCard(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     probabilities of logits that are divided by the temperature, which is 1 where nothing chose it.
     So were `unlike`, the distances from which a sample is unlike its samples, by the name of what
     they are measured in; and `band`, the probabilities of the second of two classes between which
-    a model abstains. Both are None where nothing chose them. `ema` is the decay by which its
-    weights are an average over the steps; None where they are those of the last step.
+    a model abstains. Both are None where nothing chose them.
     """
 
     model: ModelOptions
@@ -48,7 +47,6 @@ class ModelCard(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     fold: int | None = None  # the one that validated
     run: str
     epoch: int
-    ema: float | None = None
     metrics: dict[str, float | None]
 
     def metadata(self) -> dict[str, str]:
@@ -94,7 +92,6 @@ def page(card: ModelCard) -> str:
         f"What a film counts as, by its probability: {from_these}; that "
         f"{operating.rule(card.operating_rule, card.run).words} on the validation films.\n"
     )
-    averaged = "" if card.ema is None else f" Its weights are averaged over steps ({card.ema:g})."
     warmth = "none was fitted" if card.temperature == 1 else f"{card.temperature:.3f}"
     judged = f"""Temperature of its probabilities, by the validation films: {warmth}.
 
@@ -110,7 +107,7 @@ was fitted. Judge it by `rayograph evaluate` on the test films."""
 
 `{card.model.name}` tells {", ".join(f"`{name}`" for name in card.classes)} ({card.task}) of
 {card.recipe.words}, {card.transform.words}.
-Trained on `{card.dataset}` (fingerprint `{card.fingerprint[:12]}`).{averaged}
+Trained on `{card.dataset}` (fingerprint `{card.fingerprint[:12]}`).
 {threshold}{judged}
 Not for clinical use: nobody has tested it on your patients, your machines and your prevalence.
 """

@@ -84,7 +84,7 @@ def estimate(
         model = build(options, shape, dataset.task.outputs)
     weights = _bytes([*model.parameters(), *model.buffers()])
     trained = _bytes([p for p in model.parameters() if p.requires_grad])
-    kept = optim.moments(config.optim) * trained + (0 if train.ema is None else weights)
+    kept = optim.moments(config.optim) * trained
     share = min(train.micro_batch or train.batch_size, -(-train.batch_size // world))
     watched = [dataset.split(name) for name in train.watch]
     stressed = transforms.build(transform).stressed() if train.stress else []

@@ -22,7 +22,6 @@ from rayograph.runs.checkpoint import Sums
 from rayograph.runs.folder import RunFolder
 from rayograph.task import operating
 from rayograph.train import feed, losses, optim, precision, watching
-from rayograph.train.average import Average
 from rayograph.train.clock import PARTS, Clock
 from rayograph.train.device import prefetch
 from rayograph.train.reduction import StepFlags
@@ -77,8 +76,6 @@ class Trainer:
         self.steps = self.plan(0).steps  # of every epoch
         optimizer, schedule = optim.build(model, config, self.steps)
         self.state = State(model, optimizer, schedule, manifest.fingerprint, config)
-        if config.train.ema is not None:
-            self.state.average = Average(model, config.train.ema)
         loss = losses.build(manifest.task, config, self.split.labels, world.device)
         self.feed = feed.build(config, folder, dataset, model, self.transform, world)
         self.step = Stepper(config, world, self.state, self.feed, loss)
@@ -232,10 +229,10 @@ class Trainer:
         if "val" not in self.dataset.splits:
             return Validation({}, None)
         stressed = self.transform.stressed() if self.config.train.stress else []
-        self.world.same_buffers(self.state.judged)
+        self.world.same_buffers(self.state.model)
         with self.step.judging():
             return validate(
-                self.state.judged, self.dataset.task, self.feed, self.world,
+                self.state.model, self.dataset.task, self.feed, self.world,
                 self.watchdog.alive, f"epoch {self.state.epoch + 1}, validation",
                 operating.rule(self.config.train.operating_point, "train.operating_point"),
                 [partial(self._watch, "val", each) for each in stressed],
@@ -243,10 +240,10 @@ class Trainer:
 
     def _watch(self, split: str, transform: Transform) -> Mapping[str, float]:
         """Each metric of a split under a transform; what it says is not of the model's card."""
-        self.world.same_buffers(self.state.judged)
+        self.world.same_buffers(self.state.model)
         with self.step.judging():
             return watched(
-                self.state.judged, self.dataset, split, transform, self.world,
+                self.state.model, self.dataset, split, transform, self.world,
                 self.watchdog.alive, f"epoch {self.state.epoch + 1}, {split}",
             )  # fmt: skip
 
@@ -276,6 +273,5 @@ class Trainer:
             fold=self.dataset.fold,
             run=self.config.run.name,
             epoch=epoch,
-            ema=self.config.train.ema,
             metrics={name: history.plain(value) for name, value in found.metrics.items()},
         )

@@ -24,7 +24,6 @@ from rayograph.runs import history
 from rayograph.runs.card import MODEL, ModelCard
 from rayograph.runs.checkpoint import PROGRESS, STATE, Progress, Sums, versions
 from rayograph.train import optim
-from rayograph.train.average import Average
 
 MISFITS = (ValueError, LookupError, TypeError, AttributeError, RuntimeError)  # of what was read
 
@@ -42,12 +41,6 @@ class State:
     step: int = 0
     sums: Sums = field(default_factory=Sums)
     history: list[dict[str, Any]] = field(default_factory=list)
-    average: Average | None = None
-
-    @property
-    def judged(self) -> nn.Module:
-        """The model that is validated and published: with averaged weights where there are any."""
-        return self.average.model if self.average else self.model
 
     def payload(
         self, card: ModelCard, beside: Mapping[str, torch.Tensor] | None = None
@@ -67,8 +60,8 @@ class State:
             "versions": versions(),
         }
         return CheckpointPayload(
-            _copied({**self.judged.state_dict(), **(beside or {})}),
-            _copied(self._behind()),
+            _copied({**self.model.state_dict(), **(beside or {})}),
+            _copied({"optimizer": self.optimizer.state_dict()}),
             json.dumps(progress, indent=1),
             card,
         )
@@ -86,14 +79,11 @@ class State:
     def load_weights(self, uri: str, steps: int) -> None:
         """Take weights and moments from the checkpoint at `uri`, and stay where the run is."""
         place = storage.join(uri, MODEL)
-        judged, _ = files.parted(files.read(storage.fetch(place), place)[1])
+        tensors, _ = files.parted(files.read(storage.fetch(place), place)[1])
         place = storage.join(uri, STATE)
         states = weights.plain(storage.fetch(place), place)
-        averaged = isinstance(states, Mapping) and "trained" in states
         try:
-            self.model.load_state_dict(states["trained"] if averaged else judged)
-            if self.average:
-                self.average.load(judged, states["updates"] if averaged else 0)
+            self.model.load_state_dict(tensors)
         except MISFITS:
             raise UserError(f"{uri}: is of another model; keep the model.* it had") from None
         try:
@@ -103,19 +93,12 @@ class State:
         except MISFITS as error:
             raise UserError(f"{place}: not the optimizer of this run: {one_line(error)}") from None
 
-    def _behind(self) -> dict[str, Any]:
-        """What is behind the model that is judged: moments, and the weights that are trained."""
-        found: dict[str, Any] = {"optimizer": self.optimizer.state_dict()}
-        if self.average:
-            found |= {"trained": self.model.state_dict(), "updates": self.average.updates}
-        return found
-
 
 @dataclass(frozen=True)
 class CheckpointPayload:
     """What a checkpoint holds, apart from the model and the optimizer that go on.
 
-    `model` is the one that is judged, `behind` what `state.pt` holds.
+    `behind` is what `state.pt` holds.
     """
 
     model: dict[str, Any]

@@ -84,8 +84,6 @@ class Stepper:
         if fault is None:
             optim.clip(state.model, self.config.optim)
             state.optimizer.step()
-            if state.average:
-                state.average.update(state.model)
         elif train.on_nan == "stop":
             return StepResult(sums, fault)
         else:

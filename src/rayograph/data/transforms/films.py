@@ -1,8 +1,7 @@
 """Gray films as the model sees them.
 
 For evaluation: the film resized with antialiasing, whole or in five crops. For training: one affine
-sampling (crop, stretch, shift, rotation, flip), then blur, the tone curve, contrast and brightness,
-noise, and a part erased.
+sampling (crop, stretch, shift, rotation, flip), then the tone curve, contrast and brightness.
 """
 
 import math
@@ -13,7 +12,6 @@ from torch import Tensor
 
 from rayograph.config import AugmentOptions
 from rayograph.data.recipe import ImageTransform
-from rayograph.data.transforms import effects
 from rayograph.data.transforms.stress import CHANGES, Change
 
 SHARPEST = 1.5  # pixels that are sampled, for one of the result: of more a whole film would alias
@@ -23,9 +21,8 @@ DARKEST = 1 / 255  # deviation of a film of one gray, by which it is not made no
 class FilmTransform:
     """Films uint8 [n, P, P] in, normalised float32 [n, 1, S, S] out.
 
-    Its draws: scale or area, place x, place y, rotation, brightness, contrast, flip; where a run
-    uses them aspect and gamma; and where it uses these, blur, noise, its seed, and five of erasing.
-    None where nothing is changed: training sees the whole film.
+    Its draws: scale or area, place x, place y, rotation, brightness, contrast, flip; and where a
+    run uses them aspect and gamma. None where nothing is changed: training sees the whole film.
     """
 
     def __init__(
@@ -35,8 +32,6 @@ class FilmTransform:
         self._options = options
         self._change = change  # of films that are judged
         self.draws = 7 if options.area is None and options.gamma == 1 else 9
-        if options.blur or options.noise or options.erase:
-            self.draws = 17
         if options.still:
             self.draws = 0
 
@@ -74,20 +69,12 @@ class FilmTransform:
         grid = F.affine_grid(self._affine(draws).to(pictures), shape, align_corners=False)
         pictures = F.grid_sample(pictures, grid, mode="bilinear", align_corners=False)
         signed = 2 * draws - 1
-        if options.blur:
-            pictures = effects.blurred(pictures, options.blur * draws[:, 9], options.blur)
         if options.gamma != 1:
             exponents = torch.exp(math.log(options.gamma) * signed[:, 8])
             pictures = pictures.clamp(0, 1) ** exponents.to(pictures)[:, None, None, None]
         brightness = (options.brightness * signed[:, 4]).to(pictures)[:, None, None, None]
         contrast = (1 + options.contrast * signed[:, 5]).to(pictures)[:, None, None, None]
-        pictures = (pictures - mean) * contrast + mean + brightness
-        if options.noise:
-            pictures += effects.noise(pictures, options.noise * draws[:, 10], draws[:, 11])
-        pictures = self._normalised(pictures)
-        if options.erase:
-            pictures = effects.erased(pictures, options.erase_area, options.erase, draws[:, 12:17])
-        return pictures
+        return self._normalised((pictures - mean) * contrast + mean + brightness)
 
     def _smallest(self) -> float:
         """The shortest side of a crop, as a part of the film's."""
@@ -126,9 +113,15 @@ def _crop(
 ) -> tuple[Tensor, Tensor]:
     """Width and height [n] of crops, parts of the film's side, that lie inside it.
 
-    Source: the crop of Szegedy et al., CVPR 2015, arXiv:1409.4842, section 6.
+    Of the draws the first says which area, and the eighth which aspect: log-uniform within its
+    range, as far as the crop fits. Source: the crop of Szegedy et al., CVPR 2015,
+    arXiv:1409.4842, section 6.
     """
-    return effects.rectangle(area, aspect, draws[:, 0], draws[:, 7])
+    part = area[0] + (area[1] - area[0]) * draws[:, 0]
+    low = part.clamp(min=aspect[0]).log()
+    high = (1 / part).clamp(max=aspect[1]).log()
+    ratio = torch.exp(low + (high - low) * draws[:, 7])
+    return (part * ratio).sqrt().clamp(max=1), (part / ratio).sqrt().clamp(max=1)
 
 
 def _shrunk(pictures: Tensor, size: int) -> Tensor:
