@@ -6,6 +6,7 @@ Here the fingerprint is fixed, so that a curve moves only if what is computed do
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,7 @@ def write(uri: str, scratch: Path, place: Path) -> None:
             reporter = Collector()
             wanted = RunConfig.load(None, [*common, *words])
             folder = RunFolder.of(wanted)
+            world.agree(partial(folder.begin, wanted))
             loop.start(wanted, folder, dataset, reporter, world).fit(reporter)
             curves[name] = {key: [row[key] for row in reporter.rows] for key in FIGURES}
         if world.rank == 0:

@@ -18,7 +18,7 @@ from rayograph.report.load import report_of
 from rayograph.report.page import render
 from rayograph.runs import checkpoint, history
 from rayograph.runs.folder import RunFolder
-from rayograph.train import checks, local, optim
+from rayograph.train import checks, device, local, optim
 from rayograph.train.stops import deaf
 from tests.conftest import packing
 
@@ -239,3 +239,4 @@ def test_a_checkpoint_is_read_without_running_code(packed: Dataset, tmp_path: Pa
     assert progress["config"]["data"]["uri"] == packed.uri
     assert progress["best"]["epoch"] == 1
     assert set(progress["versions"]) >= {"torch", "numpy"}
+    assert folder.environment()["device"] == f"1 × {device.name(torch.device('cpu'))}"

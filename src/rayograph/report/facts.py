@@ -50,8 +50,8 @@ def _model(report: RunReport) -> Iterator[str]:
 
 
 def _software(report: RunReport) -> Iterator[str]:
-    if report.versions:
-        yield f"{words.listed([f'{name} {v}' for name, v in report.versions.items()])}."
+    if report.environment:
+        yield f"{words.listed([f'{name} {v}' for name, v in report.environment.items()])}."
 
 
 def unlike(report: RunReport) -> Iterator[str]:

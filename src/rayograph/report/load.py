@@ -29,7 +29,7 @@ def report_of(folder: RunFolder) -> RunReport:
         findings=dict(_findings(folder)),
         card=card,
         data=None if card is None else cards.read(card.dataset, card.fold, card.fingerprint),
-        versions=folder.versions(),
+        environment=folder.environment(),
     )
 
 

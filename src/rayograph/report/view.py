@@ -96,7 +96,7 @@ class RunReport:
     findings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     card: ModelCard | None = None
     data: DataCard | Unread | None = None
-    versions: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def judged(self) -> EvaluationView | None:

@@ -92,6 +92,12 @@ class RunFolder:
         config = self.config().in_precision(precision)
         self._describe(config, {"precision": {"taken": precision, **why}})
 
+    def trained_on(self, device: str) -> None:
+        """Write beside the versions what trains the run now."""
+        place = storage.join(self.uri, ENVIRONMENT)
+        told = json.loads(storage.read(place)) | {"device": device}
+        storage.write(place, json.dumps(told, indent=1).encode())
+
     def _describe(self, config: RunConfig, facts: Mapping[str, Any]) -> None:
         storage.write(storage.join(self.uri, CONFIG), config.dump().encode())
         environment = json.dumps({"versions": checkpoints.versions(), **facts}, indent=1)
@@ -121,11 +127,12 @@ class RunFolder:
         except cards.DAMAGED as error:
             raise UserError(f"{place}: not a model card: {one_line(error)}") from None
 
-    def versions(self) -> dict[str, str]:
-        """The versions of what the run was trained with; empty where they were not kept."""
+    def environment(self) -> dict[str, str]:
+        """Versions and `device` that the run was trained with; empty where they were not kept."""
         place = storage.join(self.uri, ENVIRONMENT)
         found = json.loads(storage.read(place)) if storage.exists(place) else {}
-        return {name: str(version) for name, version in found.get("versions", {}).items()}
+        device = {"device": found["device"]} if "device" in found else {}
+        return {name: str(told) for name, told in (found.get("versions", {}) | device).items()}
 
     def checkpoints(self) -> dict[int, str]:
         """The URI of each epoch's checkpoint, by epoch, for those that are published and kept."""

@@ -1,7 +1,9 @@
-"""Batches on the device, copied while the step before is computed."""
+"""The device of a worker, and batches on it, copied while the step before is computed."""
 
+import platform
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -17,6 +19,16 @@ class DeviceBatch:
     batch: Batch
     inputs: Tensor
     labels: Tensor
+
+
+def name(device: torch.device) -> str:
+    """What its maker calls it, as far as the system says so."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    told = Path("/proc/cpuinfo")
+    lines = told.read_text().splitlines() if told.exists() else []
+    models = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(models, platform.machine())
 
 
 def prefetch(batches: Iterator[Batch], device: torch.device, clock: Clock) -> Iterator[DeviceBatch]:

@@ -21,7 +21,7 @@ from rayograph.runs.card import ModelCard
 from rayograph.runs.checkpoint import Sums
 from rayograph.runs.folder import RunFolder
 from rayograph.task import operating
-from rayograph.train import feed, losses, optim, precision, watching
+from rayograph.train import device, feed, losses, optim, precision, watching
 from rayograph.train.clock import PARTS, Clock
 from rayograph.train.device import prefetch
 from rayograph.train.reduction import StepFlags
@@ -48,6 +48,7 @@ def start(
     """
     latest = world.agree(reporter.latest)
     config = precision.settled(config, folder, dataset, world, begun=latest is not None)
+    world.agree(lambda: folder.trained_on(f"{world.size} × {device.name(world.device)}"))
     trainer = Trainer(config, folder, dataset, world)
     if latest or config.run.start_from:
         world.agree(lambda: trainer.load(latest), everyone=True)
