@@ -11,6 +11,7 @@ from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -232,10 +233,8 @@ class _Reader(Generic[T]):
         if number in self._alone:
             return range(number, number + 1)
         end = min(number // size * size + size for size in (self._group, self._most))
-        for each in range(number, end):
-            if not self._left[each]:
-                end = each
-        return self._fetch.neighbours(number, end - number)
+        wanted = takewhile(self._left.__getitem__, range(number, min(end, len(self._left))))
+        return self._fetch.neighbours(number, sum(1 for _ in wanted))
 
     def _release(self, step: _Step[T], filled: _Filled) -> None:
         """Take a step's slot back, and drop the record batches that are done with."""
