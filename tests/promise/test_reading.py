@@ -127,7 +127,7 @@ def test_each_worker_fetches_its_part_of_the_bytes(bucket: str) -> None:
             )  # neighbouring ones share a record batch, at both of their ends
             assert len({(r.path, r.range) for r in bodies}) >= len(bodies) - lanes
             assert len(bodies) < batches / 4 * 0.45, "neighbours come together"
-            assert len(bodies) == pytest.approx(told.bill.requests / 4, rel=0.15)
+            assert len(bodies) == pytest.approx(told.bill.requests / 4, rel=0.2)
             edges = (2 + lanes) / batches  # one at each end is a neighbour's, too
             assert sum(r.sent for r in bodies) < whole * (1 / 4 + edges) + 400 * len(bodies)
 
