@@ -86,6 +86,10 @@ def test_workers_read_their_part_of_the_bytes(workers: int, packed: Dataset) -> 
     epochs = RunConfig.load(None, SMALL).train.epochs
     assert found.bill.bytes == workers * epochs * found.bytes_per_worker_and_epoch
     cached = estimate(RunConfig.load(None, [*words, "data.cache=/tmp/c"]), packed, 0).bill
+    small = estimate(
+        RunConfig.load(None, [*words, "data.cache=/tmp/c", "data.cache_bytes=1000000"]), packed, 0
+    )
+    assert small.bill.bytes == found.bill.bytes, "what has no room comes again in each epoch"
     assert 0.9 * whole < cached.bytes <= found.bill.bytes, "each record batch comes once, at least"
     assert cached.usd_from_another_region == pytest.approx(cached.usd + cached.bytes * 2e-11)
 

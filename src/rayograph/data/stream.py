@@ -197,7 +197,7 @@ class _Reader(Generic[T]):
     def _plan(self, upcoming: Iterator[tuple[Ints, T]], planned: deque[_Step[T]]) -> None:
         """Look at coming steps, and ask for their record batches as far as there is room."""
         while True:
-            while self._wanted and (len(self._fetch) < HELD or self._idle):
+            while self._wanted and self._fits(self._wanted[0]):
                 self._ask(self._wanted.popleft())
             if len(planned) >= (self._depth if self._wanted else FARTHEST):
                 return
@@ -214,6 +214,12 @@ class _Reader(Generic[T]):
                 self._needed[number] += 1
                 self._idle.pop(number, None)
             planned.append(step)
+
+    def _fits(self, number: int) -> bool:
+        """Whether there is room for all that comes with a record batch, in place of idle ones."""
+        if not self._needed[number] or number in self._fetch:
+            return True  # there is nothing to ask for
+        return len(self._fetch) + len(self._neighbours(number)) - len(self._idle) <= HELD
 
     def _ask(self, number: int) -> None:
         """Fetch what a step needs and nobody asked for, if need be in the place of idle ones."""

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
@@ -14,6 +15,8 @@ from rayograph.data.dataset import Dataset
 from rayograph.data.manifest import Split
 from rayograph.models.build import build
 from rayograph.train import optim
+from rayograph.train.features import MOST_BYTES
+from rayograph.train.feed import features_bytes
 
 FORWARD = 1 / 3  # of a training step's time; to judge does no more
 GET = 0.0004 / 1000  # USD a request: S3 Standard's list price in US East (N. Virginia), 2026
@@ -91,18 +94,22 @@ def estimate(
     judged = (val.rows if val else 0) * (1 + len(stressed)) + sum(each.rows for each in watched)
     work = split.rows + FORWARD * judged * transform.passes
     seconds = films_per_s and work / films_per_s * train.epochs
-    trained_on, judged_on = (
-        _fetched(split, plan, world),
-        [_stored(s, world) for s in (val, *watched)],
-    )
+    size = features_bytes(config, dataset, model, transforms.build(transform, config.augment))
+    vals = [] if val is None else [val]
+    reads = [_Read.stored(s, world, train.epochs) for s in vals * len(stressed) + watched]
+    if size is not None and size <= MOST_BYTES:  # films are read once, before the first epoch
+        reads += [_Read.stored(each, world, 1) for each in (split, *vals)]
+    else:
+        reads += [_Read.stored(each, world, train.epochs) for each in vals]
+        reads.append(_Read.trained(config, split, plan))
     return Needs(
         epochs_done=done,
         films=split.rows,
         validation_films=val.rows if val else 0,
         steps_per_epoch=plan.steps,
         steps=plan.steps * train.epochs,
-        bytes_per_worker_and_epoch=trained_on.bytes + sum(each.bytes for each in judged_on),
-        bill=_bill(config, split, trained_on, judged_on),
+        bytes_per_worker_and_epoch=sum(each.bytes for each in reads),
+        bill=_bill(config, reads),
         checkpoint_bytes=weights + kept,
         memory_per_worker={
             "model": weights,
@@ -116,44 +123,68 @@ def estimate(
 
 @dataclass(frozen=True)
 class _Read:
-    """What rank 0 reads in an epoch."""
+    """What rank 0 reads of a split in one of so many epochs."""
 
+    split: Split
+    epochs: int
     batches: int
     requests: int
     bytes: int
 
+    @classmethod
+    def trained(cls, config: RunConfig, split: Split, plan: order.Plan) -> "_Read":
+        """For training: requests of neighbours, which lanes cut; the first step's by themselves.
 
-def _fetched(split: Split, plan: order.Plan, world: int) -> _Read:
-    """For training: requests of neighbours, which lanes cut, and of the first step by itself."""
-    count = len(split.batch_rows)
-    rows = plan.rows(0, world)
-    numbers = np.unique(np.repeat(np.arange(count), split.batch_rows)[rows])
-    sizes = np.array([batch.bytes for _, batch in split.batches])
-    group, lanes = order.group(count), -(-plan.lanes // world)
-    blocks = np.stack([numbers // group, numbers // stream.together(lanes)])
-    requests = np.unique(blocks, axis=1).shape[1] + lanes + len(plan.share(0, 0, world))
-    return _Read(len(numbers), min(requests, len(numbers)), int(sizes[numbers].sum()))
+        All are by themselves where the steps that are decoded at a time fill the memory.
+        """
+        count, world = len(split.batch_rows), config.cluster.most
+        number = np.repeat(np.arange(count), split.batch_rows)
+        numbers = np.unique(number[plan.rows(0, world)])
+        sizes = np.array([batch.bytes for _, batch in split.batches])
+        ahead = range(min(config.cluster.cpus_per_worker + stream.READY, plan.steps))
+        first = [number[plan.batch(step)[plan.share(step, 0, world)]] for step in ahead]
+        requests = len(numbers)
+        if len(np.unique(np.concatenate(first))) < stream.HELD:
+            lanes = -(-plan.lanes // world)
+            pieces = _pieces(numbers, count, lanes) + lanes + len(np.unique(first[0]))
+            requests = min(pieces, requests)
+        return cls(split, config.train.epochs, len(numbers), requests, int(sizes[numbers].sum()))
+
+    @classmethod
+    def stored(cls, split: Split, world: int, epochs: int) -> "_Read":
+        """Of a split in stored order, every `world`-th record batch."""
+        count = len(split.batches)
+        numbers = np.arange(0, count, world)
+        size = sum(batch.bytes for _, batch in split.batches[::world])
+        return cls(split, epochs, len(numbers), _pieces(numbers, count, lanes=1), size)
+
+    @property
+    def once(self) -> tuple[int, int]:
+        """Requests and bytes of all epochs where each record batch comes to a node once."""
+        whole = sum(batch.bytes for _, batch in self.split.batches)
+        batches = min(self.epochs * self.batches, len(self.split.batches))
+        return batches, min(self.epochs * self.bytes, whole)
 
 
-def _stored(split: Split | None, world: int) -> _Read:
-    """Of a split in stored order, every `world`-th record batch."""
-    own = split.batches[::world] if split else ()
-    return _Read(len(own), len(own), sum(batch.bytes for _, batch in own))
+def _pieces(numbers: npt.NDArray[np.int64], count: int, lanes: int) -> int:
+    """How many requests bring these of `count` record batches, neighbours together."""
+    blocks = np.stack([numbers // order.group(count), numbers // stream.together(lanes)])
+    alone = len(numbers) > 1 and int(np.diff(numbers).min()) > 1
+    return len(numbers) if alone else np.unique(blocks, axis=1).shape[1]
 
 
-def _bill(config: RunConfig, split: Split, trained_on: _Read, judged_on: list[_Read]) -> Bill:
-    """Of all workers and epochs; with a cache each record batch comes to a node once."""
-    epochs, world = config.train.epochs, config.cluster.most
+def _bill(config: RunConfig, reads: list[_Read]) -> Bill:
+    """Of all workers and epochs; a cache brings record batches one by one, and has room or not."""
+    splits = {each.split: each for each in reads}
+    size = sum(batch.bytes for split in splits for _, batch in split.batches)
     if config.data.cache is None:
-        reads = [trained_on, *judged_on]
-        requests = epochs * sum(each.requests for each in reads)
-        size = epochs * sum(each.bytes for each in reads)
+        each_time = [(each.epochs * each.requests, each.epochs * each.bytes) for each in reads]
+    elif size > config.data.cache_bytes:
+        each_time = [(each.epochs * each.batches, each.epochs * each.bytes) for each in reads]
     else:
-        whole = sum(batch.bytes for _, batch in split.batches)
-        requests = min(epochs * trained_on.batches, len(split.batches))
-        requests += sum(each.batches for each in judged_on)
-        size = min(epochs * trained_on.bytes, whole) + sum(each.bytes for each in judged_on)
-    return Bill.of(world * requests, world * size)
+        each_time = [each.once for each in splits.values()]
+    requests, moved = (config.cluster.most * sum(part) for part in zip(*each_time, strict=True))
+    return Bill.of(requests, moved)
 
 
 def _activations(model: nn.Module, shape: tuple[int, ...]) -> int:
