@@ -23,11 +23,11 @@ from rayograph.errors import UserError
 from rayograph.pack import phantom, phantom_records
 from rayograph.task.estimate import hanley_mcneil
 from rayograph.train import local
-from rayograph.train.estimate import Needs
+from rayograph.train.estimate import Bill, Needs
 from rayograph.train.stops import deaf
 from tests.conftest import packing
 
-NEEDS = Needs(0, 9, 9, 1, 9, 9, 9, {"model": 9}, seconds=100.0)
+NEEDS = Needs(0, 9, 9, 1, 9, 9, Bill.of(9, 9), 9, {"model": 9}, seconds=100.0)
 STEP = timing.Measured(clock_seconds=2.0, cpu_seconds=1.9, steps=3, films=9)
 HAND = Weights("resnet18", "IMAGENET1K_V1")
 
